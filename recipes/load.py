@@ -26,6 +26,7 @@ def load(
     recipe: str | Path | None,
     overrides: list[str] | None = None,
     profiles: list[str] | None = None,
+    abilities: frozenset[str] = frozenset({"cpu"}),
 ) -> Recipe:
     """Return the recipe, resolved.
 
@@ -34,7 +35,8 @@ def load(
     Args:
         recipe: A file, or a shipped recipe's name (`sft/tiny_cpu`); None starts from defaults.
         overrides: `section.key=value` words.
-        profiles: Names of shipped profiles, or profile files.
+        profiles: Names of shipped profiles, or profile files; `auto` lies below them all.
+        abilities: What the machine can do, for profiles that choose by it.
 
     Raises:
         RecipeError: With every mistake found.
@@ -74,7 +76,12 @@ def load(
         problems.extend(found)
         if not found:
             values.append((override, value))
-    layers = [find_profile(profile) for profile in profiles or []]
+    layers = []
+    for profile in ["auto", *(profiles or [])]:
+        try:
+            layers.append(find_profile(profile, abilities))
+        except RecipeError as error:
+            problems.extend(error.problems)
     for layer_name, layer in layers:
         problems.extend(table.problems(layer, layer_name))
     if problems and not isinstance(tree.value, dict):
@@ -284,7 +291,7 @@ def _profile_notes(
     """Say which values of a named profile the recipe file overrules."""
     overridden = {override.path for override, _ in values}
     notes = []
-    for layer_name, layer in layers:
+    for layer_name, layer in layers[1:]:  # auto is nobody's wish
         for section, keys in (layer.value or {}).items():
             for key, value in keys.items() if isinstance(keys, dict) else []:
                 own = (tree.value.get(section) or {}) if isinstance(tree.value, dict) else {}

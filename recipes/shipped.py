@@ -50,8 +50,15 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(f"no recipe {name}", "--recipe", hint)
 
 
-def find_profile(name: str) -> tuple[str, Tree]:
+def find_profile(name: str, abilities: frozenset[str] = frozenset()) -> tuple[str, Tree]:
     """Return a profile's name for messages, and its content.
+
+    A profile whose file has a `choose` list holds the first of its entries whose `when` is among
+    the machine's abilities.
+
+    Args:
+        name: A shipped profile's name, or a file.
+        abilities: What the machine can do: `gpu`, `gpu-bf16`, `cpu`.
 
     Raises:
         RecipeError: There is no such profile, or its file isn't one.
@@ -64,4 +71,9 @@ def find_profile(name: str) -> tuple[str, Tree]:
     tree = parse_file(path, f"profile {path.stem}")
     if not isinstance(tree.value, dict):
         raise RecipeError(f"profile {name} holds no sections", str(path))
+    if "choose" in tree.value:
+        fitting = [entry for entry in tree.value["choose"] if entry.get("when") in abilities]
+        chosen = dict(fitting[0]) if fitting else {}
+        chosen.pop("when", None)
+        return f"profile {path.stem}", Tree(chosen)
     return f"profile {path.stem}", tree

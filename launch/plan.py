@@ -1,0 +1,201 @@
+"""From a recipe and a machine to the processes, devices and configuration of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fai_rl.launch.devices import Machine
+from fai_rl.recipes.recipe import Recipe
+from fai_rl.recipes.shipped import ROOM
+from fai_rl.utils.errors import LaunchError
+from fai_rl.utils.suggest import did_you_mean
+
+CONFIGS = ROOM / "accelerate"
+_WORKER = "fai_rl.trainers.worker"
+
+
+@dataclass
+class LaunchPlan:
+    """How a run is started.
+
+    Attributes:
+        device: "cuda" or "cpu".
+        num_processes: Processes that train together.
+        strategy: ddp, fsdp2, zero1, zero2, zero3, or "single" for one process.
+        gpus: Numbers of the GPUs used.
+        config: What `accelerate launch` is given.
+        environment: Variables of the training processes.
+    """
+
+    device: str
+    num_processes: int
+    strategy: str
+    gpus: list[int] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def accelerate_yaml(self) -> str:
+        """Return the accelerate config as a file's text."""
+        import yaml
+
+        return yaml.safe_dump(self.config, sort_keys=False)
+
+    def describe(self) -> str:
+        """Return the plan in words: `2 processes on the CPU, ddp`."""
+        if self.device == "cpu":
+            where = "on the CPU"
+        else:
+            where = f"on GPU {', '.join(map(str, self.gpus))}"
+        count = f"{self.num_processes} process{'es' * (self.num_processes > 1)}"
+        shared = "" if self.strategy == "single" else f", {self.strategy}"
+        return f"{count} {where}{shared}"
+
+
+def make_plan(recipe: Recipe, machine: Machine, num_gpus: int | None) -> LaunchPlan:
+    """Return how the recipe is run on this machine; the recipe's launch section is settled by it.
+
+    Args:
+        recipe: Changed in place: `launch.num_processes`, `cpu_threads` and `model.torch_dtype`
+            are filled in.
+        machine: What there is.
+        num_gpus: `--num-gpus`; None leaves it to the recipe, 0 asks for the CPU.
+
+    Raises:
+        LaunchError: Devices are asked for that aren't there, or contradict each other.
+    """
+    if num_gpus == 0:
+        recipe.trl.update(use_cpu=True)
+        if recipe.trl.get("fp16"):
+            recipe.trl.update(fp16=False)
+    use_cpu = bool(recipe.trl.get("use_cpu"))
+    processes = _num_processes(recipe, machine, num_gpus, use_cpu)
+    recipe.launch.num_processes = processes
+    strategy = _strategy(recipe, processes)
+    _settle_dtype(recipe)
+    gpus = [] if use_cpu else [gpu.index for gpu in machine.gpus[:processes]]
+    plan = LaunchPlan("cpu" if use_cpu else "cuda", processes, strategy, gpus)
+    if use_cpu:
+        threads = recipe.launch.cpu_threads or max(1, machine.num_cores // processes)
+        recipe.launch.cpu_threads = threads
+        plan.environment.update(
+            ACCELERATE_USE_CPU="true", OMP_NUM_THREADS=str(threads), CUDA_VISIBLE_DEVICES=""
+        )
+    else:
+        # One process sees one GPU, so that nothing can wrap the model in DataParallel.
+        plan.environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    plan.config = _config(recipe, plan)
+    return plan
+
+
+def _num_processes(recipe: Recipe, machine: Machine, num_gpus: int | None, use_cpu: bool) -> int:
+    asked = recipe.launch.num_processes
+    if num_gpus is not None and num_gpus < 0:
+        raise LaunchError(f"--num-gpus {num_gpus} is no number of GPUs")
+    if use_cpu and num_gpus:
+        raise LaunchError(
+            f"--num-gpus {num_gpus} and training.use_cpu=true contradict each other"
+            if machine.gpus
+            else f"--num-gpus {num_gpus}: this machine has no GPU that can be used",
+            "--num-gpus",
+            _no_gpu_hint(machine),
+        )
+    if use_cpu:
+        return asked or 1
+    if num_gpus and asked and asked != num_gpus:
+        raise LaunchError(
+            f"--num-gpus {num_gpus} and launch.num_processes={asked} contradict each other",
+            hint="keep one of them",
+        )
+    wanted = num_gpus or asked or 1
+    if wanted > len(machine.gpus):
+        have = len(machine.gpus)
+        raise LaunchError(
+            f"{wanted} GPUs are asked for and this machine has {have or 'none'}",
+            "--num-gpus" if num_gpus else "launch.num_processes",
+            f"--num-gpus {have} takes what is there" if have else _no_gpu_hint(machine),
+        )
+    return wanted
+
+
+def _no_gpu_hint(machine: Machine) -> str:
+    if machine.gpus:
+        return "leave one of them out"
+    if machine.hidden_gpus:
+        return (
+            f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')} hides "
+            f"{machine.hidden_gpus} GPUs"
+        )
+    return (
+        "leave --num-gpus out, or give --num-gpus 0, to train on the CPU; "
+        "launch.num_processes=2 trains on it with two processes"
+    )
+
+
+def _strategy(recipe: Recipe, processes: int) -> str:
+    asked = recipe.launch.strategy
+    named = recipe.training.deepspeed_config
+    if named and asked in ("auto", "ddp"):
+        return named if named in ("zero1", "zero2", "zero3") else "deepspeed"
+    if asked != "auto":
+        return asked if processes > 1 or asked.startswith("zero") else "single"
+    return "ddp" if processes > 1 else "single"
+
+
+def _settle_dtype(recipe: Recipe) -> None:
+    """Fill in the weights' type: float32 where they are trained, half precision where frozen."""
+    if recipe.model.torch_dtype is not None:
+        return
+    half = "bfloat16" if recipe.trl_value("bf16") else "float16" if recipe.trl_value("fp16") else None
+    recipe.model.torch_dtype = half if recipe.model.use_lora and half else "float32"
+
+
+def _config(recipe: Recipe, plan: LaunchPlan) -> dict[str, Any]:
+    """Return the accelerate config: the shipped one of the strategy, with this run's numbers."""
+    import yaml
+
+    name = "deepspeed" if plan.strategy == "deepspeed" else plan.strategy
+    shipped = CONFIGS / f"{name}.yaml"
+    config: dict[str, Any] = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    config["num_processes"] = plan.num_processes
+    config["use_cpu"] = plan.device == "cpu" and plan.strategy in ("single", "ddp")
+    if plan.strategy == "deepspeed":
+        config["deepspeed_config"] = {
+            "deepspeed_config_file": str(_deepspeed_file(recipe)),
+            "zero3_init_flag": False,
+        }
+    return config
+
+
+def _deepspeed_file(recipe: Recipe) -> Path:
+    name = recipe.training.deepspeed_config or ""
+    where = recipe.origin.get("training.deepspeed_config")
+    path = Path(name).expanduser()
+    if not path.is_file():
+        known = ("zero1", "zero2", "zero3")
+        # The original project's recipes name its own files, which say no more than the stage.
+        stage = next((k for k in known if path.stem.startswith(k)), None)
+        hint = did_you_mean(name, known) or f"a JSON file, or one of {', '.join(known)}"
+        if stage:
+            hint = f"write training.deepspeed_config={stage} for the shipped one"
+        raise LaunchError(f"training.deepspeed_config: there is no file {name}", where, hint)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LaunchError(f"training.deepspeed_config: {name} is not JSON: {error}", where) from None
+    if not isinstance(content, dict):
+        raise LaunchError(f"training.deepspeed_config: {name} holds no JSON object", where)
+    return path.resolve()
+
+
+def command(folder: Path, config: Path, stamp: str) -> list[str]:
+    """Return the argument list that starts the training processes."""
+    return [
+        sys.executable, "-m", "accelerate.commands.launch", "--quiet",
+        "--config_file", str(config),
+        "-m", _WORKER, "--run-folder", str(folder), "--stamp", stamp,
+    ]  # fmt: skip

@@ -1,0 +1,294 @@
+"""From the recipe's `data` section to the datasets a trainer gets.
+
+Rows are read, brought to training columns, tokenized and written to Arrow files in the run folder
+in one pass; every process of a run then maps the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fai_rl.recipes.recipe import Recipe
+from fai_rl.recipes.schema import DatasetConfig
+from fai_rl.trainers.formats import make_format
+from fai_rl.trainers.readers import Placed, read_rows
+from fai_rl.trainers.row_report import BadRow, RowReport
+from fai_rl.utils.errors import DataError, FaiRLError, Problem
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+    from fai_rl.trainers.tokenization import Tokenization, TokenReport
+
+_BATCH = 1000
+Row = dict[str, Any]
+
+
+def formatted_rows(
+    entry: DatasetConfig, recipe: Recipe, chat: bool, report: RowReport
+) -> Iterator[tuple[str, Row]]:
+    """Yield the places and training columns of a dataset's good rows.
+
+    Args:
+        entry: The dataset.
+        recipe: Its data section gives templates and limits.
+        chat: Whether prompt and answer become chat turns.
+        report: Rows and faults are counted in it.
+
+    Raises:
+        DataError: The dataset can't be read, or too many rows are bad.
+    """
+    data = recipe.data
+    rows: Iterator[Placed] = read_rows(entry, data.max_row_bytes, data.streaming)
+    convert = None
+    for place, row in rows:
+        report.read += 1
+        try:
+            if isinstance(row, BadRow):
+                raise row
+            if convert is None:
+                convert = make_format(entry, data, row, chat, report)
+            result = convert(row)
+        except BadRow as bad:
+            report.add_bad(place, bad)
+            report.enforce(data.max_bad_rows, finished=False)
+            continue
+        report.kept += 1
+        yield place, result
+    report.enforce(data.max_bad_rows, finished=True)
+
+
+def check_sources(recipe: Recipe, seconds: float = 5.0) -> list[RowReport]:
+    """Read local and built-in datasets without a tokenizer, and report every fault at once.
+
+    Args:
+        recipe: The recipe.
+        seconds: Reading stops after this long; what follows is met when training starts.
+
+    Raises:
+        DataError: With the faults of all datasets.
+    """
+    problems: list[Problem] = []
+    reports = []
+    end = time.monotonic() + seconds
+    for entry in [*recipe.data.datasets, *recipe.data.eval_datasets]:
+        report = RowReport(entry.name)
+        reports.append(report)
+        if not is_here(entry.name):
+            report.note("on the hub: read when training starts")
+            continue
+        try:
+            for number, _ in enumerate(formatted_rows(entry, recipe, True, report)):
+                if number % _BATCH == 0 and time.monotonic() > end:
+                    report.note(f"the first {report.read:,} rows were looked at")
+                    break
+        except FaiRLError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DataError(problems)
+    return reports
+
+
+def is_here(name: str) -> bool:
+    """Tell whether a dataset needs no network."""
+    from fai_rl.trainers.readers import _is_local
+
+    return name.startswith("builtin:") or _is_local(name)
+
+
+@dataclass
+class Prepared:
+    """What a trainer gets.
+
+    Attributes:
+        train: Rows of `input_ids` and `labels`.
+        evaluation: The same, held out; None where the recipe names no such set.
+        held_out: Training columns of the first held-out rows, for generated answers.
+        rows: What became of each source's rows.
+        tokens: What tokenization did, for "train" and "eval".
+    """
+
+    train: Dataset | IterableDataset
+    evaluation: Dataset | None
+    held_out: list[Row]
+    rows: list[RowReport]
+    tokens: dict[str, TokenReport] = field(default_factory=dict)
+
+
+def prepare(recipe: Recipe, tokenization: Tokenization, folder: Path, main_process: bool) -> Prepared:
+    """Return the datasets, written to `folder` by the main process.
+
+    Args:
+        recipe: The recipe.
+        tokenization: How rows become ids.
+        folder: Where Arrow files are kept for the length of the run.
+        main_process: Whether this process writes; the others must come after it.
+
+    Raises:
+        DataError: Rows that can't be read or trained on, or none left.
+    """
+    from datasets import Dataset
+
+    writer = _Writer(recipe, tokenization, folder, main_process)
+    if recipe.data.streaming:
+        train = writer.stream()
+    else:
+        parts = [writer.write("train", [e], i) for i, e in enumerate(recipe.data.datasets)] if (
+            recipe.data.datasets[0].weight is not None
+        ) else [writer.write("train", recipe.data.datasets)]
+        train = _mixed(parts, recipe, writer.rows)
+    evaluation: Dataset | None = None
+    if recipe.data.eval_datasets:
+        evaluation = writer.write("eval", recipe.data.eval_datasets)
+    elif recipe.data.eval_size is not None:
+        train, evaluation = _cut_off(train, recipe)
+    held_out: list[Row] = []
+    if evaluation is not None:
+        if "row" in evaluation.column_names:
+            first = evaluation.select(range(min(len(evaluation), recipe.evaluation.num_samples)))
+            held_out = [json.loads(text) for text in first["row"]]
+        evaluation = evaluation.select_columns(["input_ids", "labels"])
+    if "row" in (train.column_names or []):
+        train = train.select_columns(["input_ids", "labels"])
+    return Prepared(train, evaluation, held_out, writer.rows, writer.tokens)
+
+
+def _mixed(parts: list[Dataset], recipe: Recipe, reports: list[RowReport]) -> Dataset:
+    if len(parts) == 1:
+        return parts[0]
+    from datasets import interleave_datasets
+
+    weights = [entry.weight or 0.0 for entry in recipe.data.datasets]
+    shares = [weight / sum(weights) for weight in weights]
+    mixed = interleave_datasets(
+        parts,
+        probabilities=shares,
+        seed=int(recipe.trl_value("seed") or 42),
+        stopping_strategy="first_exhausted",
+    )
+    available = sum(len(part) for part in parts)
+    if reports:
+        names = ", ".join(
+            f"{entry.name} {share:.0%}" for entry, share in zip(recipe.data.datasets, shares, strict=True)
+        )
+        reports[0].note(
+            f"mixed as {names}: an epoch has {len(mixed):,} of {available:,} rows, "
+            "until the first dataset is used up"
+        )
+    return mixed
+
+
+def _cut_off(train: Any, recipe: Recipe) -> tuple[Any, Any]:
+    size = recipe.data.eval_size or 0
+    count = round(size * len(train)) if size < 1 else int(size)
+    if not 0 < count < len(train):
+        raise DataError(
+            f"data.eval_size={size:g} leaves {max(0, len(train) - count)} rows to train on and {count} "
+            f"to evaluate on",
+            hint=f"there are {len(train):,} rows: name a smaller share or number",
+        )
+    parts = train.train_test_split(test_size=count, seed=int(recipe.trl_value("seed") or 42))
+    return parts["train"], parts["test"]
+
+
+class _Writer:
+    """Writes tokenized rows once and keeps the counts."""
+
+    def __init__(
+        self, recipe: Recipe, tokenization: Tokenization, folder: Path, main_process: bool
+    ) -> None:
+        self.recipe = recipe
+        self.tokenization = tokenization
+        self.folder = folder
+        self.main_process = main_process
+        self.rows: list[RowReport] = []
+        self.tokens: dict[str, TokenReport] = {}
+        self.chat = _uses_chat(recipe, tokenization)
+        self.keep_text = recipe.evaluation.exact_match
+
+    def write(self, kind: str, entries: list[DatasetConfig], part: int = 0) -> Dataset:
+        """Return the dataset of these entries, one after the other."""
+        from datasets import Dataset
+
+        path = self.folder / f"{kind}-{part}.arrow"
+        if self.main_process:
+            self._write_arrow(path, kind, entries)
+        return Dataset.from_file(str(path))
+
+    def _write_arrow(self, path: Path, kind: str, entries: list[DatasetConfig]) -> None:
+        import pyarrow as pa
+
+        ids_type = pa.list_(pa.int32())
+        fields = [("input_ids", ids_type), ("labels", ids_type)]
+        keep_text = self.keep_text and (kind == "eval" or self.recipe.data.eval_size is not None)
+        if keep_text:
+            fields.append(("row", pa.large_string()))
+        schema = pa.schema(fields)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+            for batch, texts in self._encoded(kind, entries):
+                columns = {name: [row[name] for row in batch] for name in ("input_ids", "labels")}
+                if keep_text:
+                    columns["row"] = [json.dumps(texts[row["index"]]) for row in batch]
+                stream.write_batch(pa.record_batch(columns, schema=schema))
+        report = self.tokens[kind]
+        if report.rows == 0:
+            raise _no_labels(report, kind, self.tokenization.max_length)
+
+    def _encoded(
+        self, kind: str, entries: list[DatasetConfig]
+    ) -> Iterator[tuple[list[Row], list[Row]]]:
+        from fai_rl.trainers.tokenization import TokenReport
+
+        report = self.tokens.setdefault(kind, TokenReport())
+        for entry in entries:
+            counts = RowReport(entry.name)
+            self.rows.append(counts)
+            rows = formatted_rows(entry, self.recipe, self.chat, counts)
+            while batch := list(islice(rows, _BATCH)):
+                places = [place for place, _ in batch]
+                texts = [row for _, row in batch]
+                yield self.tokenization.encode(texts, places, report), texts
+
+    def stream(self) -> IterableDataset:
+        """Return training rows that are read as training goes."""
+        from datasets import IterableDataset, interleave_datasets
+
+        def rows(entries: list[DatasetConfig]) -> Iterator[Row]:
+            for row in chain.from_iterable(batch for batch, _ in self._encoded("train", entries)):
+                yield {"input_ids": row["input_ids"], "labels": row["labels"]}
+
+        entries = self.recipe.data.datasets
+        if entries[0].weight is None:
+            return IterableDataset.from_generator(rows, gen_kwargs={"entries": entries})
+        streams = [IterableDataset.from_generator(rows, gen_kwargs={"entries": [e]}) for e in entries]
+        weights = [entry.weight or 0.0 for entry in entries]
+        return interleave_datasets(
+            streams,
+            probabilities=[weight / sum(weights) for weight in weights],
+            seed=int(self.recipe.trl_value("seed") or 42),
+        )
+
+
+def _uses_chat(recipe: Recipe, tokenization: Tokenization) -> bool:
+    has_template = bool(tokenization.tokenizer.chat_template)
+    if recipe.data.format == "chat" and not has_template:
+        raise DataError(
+            f"data.format is chat and {recipe.model.base_model_name} has no chat template",
+            hint="set data.format=plain, or give a template in training.chat_template_path",
+        )
+    return has_template if recipe.data.format == "auto" else recipe.data.format == "chat"
+
+
+def _no_labels(report: TokenReport, kind: str, max_length: int | None) -> DataError:
+    return DataError(
+        f"none of the {report.unlabelled:,} {kind} rows has a token to train on",
+        hint=f"every answer lies beyond training.max_length={max_length} "
+        f"(the longest row has {report.longest:,} tokens): raise it, or shorten the prompts",
+    )
