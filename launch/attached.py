@@ -23,7 +23,9 @@ def run_attached(recipe: Recipe, plan: LaunchPlan, overwrite: bool) -> tuple[Out
     move_secrets(recipe)
     folder, lock = create(recipe, plan.accelerate_yaml(), overwrite)
     with lock, Follower() as follower:
-        print_line(f"{recipe.training.algorithm} of {recipe.model.base_model_name}: {plan.describe()}")
+        print_line(
+            f"{recipe.training.algorithm} of {recipe.model.base_model_name}: {plan.describe()}"
+        )
         outcome = supervise(
             folder,
             command(folder.path, folder.accelerate_config, folder.stamp),

@@ -98,7 +98,9 @@ def _devices(plan: LaunchPlan, machine: Machine) -> Iterator[Finding]:
             f"--num-gpus {len(machine.gpus)} uses all",
         )
     if plan.device == "cpu" and machine.gpus:
-        yield Finding("warning", "devices", f"{len(machine.gpus)} GPUs stay idle: training is on the CPU")
+        yield Finding(
+            "warning", "devices", f"{len(machine.gpus)} GPUs stay idle: training is on the CPU"
+        )
     for gpu in machine.gpus:
         if gpu.index in plan.gpus and gpu.used_bytes > gpu.memory_bytes // 10:
             yield Finding(
@@ -123,7 +125,8 @@ def _precision(recipe: Recipe, plan: LaunchPlan, machine: Machine) -> Iterator[F
                 recipe,
                 "training.bf16",
                 f"bfloat16 is asked for and {lacking[0].name} doesn't have it",
-                "set training.bf16=false training.fp16=true, and model.torch_dtype=float16 under LoRA",
+                "set training.bf16=false training.fp16=true, and under LoRA "
+                "model.torch_dtype=float16",
             )
         return
     if fp16:
@@ -158,11 +161,15 @@ def _libraries(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
     optimizer = str(recipe.trl.get("optim") or "")
     needs_bnb = "8bit" in optimizer or "bnb" in optimizer or optimizer.startswith("paged_")
     if (quantized or needs_bnb) and not _installed("bitsandbytes"):
-        key = "training.optim" if needs_bnb and not quantized else (
-            "model.load_in_4bit" if recipe.model.load_in_4bit else "model.load_in_8bit"
+        key = (
+            "training.optim"
+            if needs_bnb and not quantized
+            else ("model.load_in_4bit" if recipe.model.load_in_4bit else "model.load_in_8bit")
         )
         yield _error(
-            recipe, key, f"{key} needs bitsandbytes, which is not installed",
+            recipe,
+            key,
+            f"{key} needs bitsandbytes, which is not installed",
             'pip install "fai-rl[quant]"',
         )
     if plan.strategy.startswith(("zero", "deepspeed")) and not _installed("deepspeed"):
@@ -213,8 +220,14 @@ def _combinations(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
             f"evaluation.exact_match can't generate from weights split by {plan.strategy}",
             "set evaluation.exact_match=false, or launch.strategy=ddp",
         )
-    if recipe.launch.strategy == "fsdp2" and plan.num_processes == 1:
-        yield Finding("warning", "launch", "fsdp2 with one process splits nothing: it is left out")
+    deepspeed = plan.strategy.startswith(("zero", "deepspeed"))
+    if deepspeed and plan.device == "cpu" and (recipe.trl_value("bf16") is not False):
+        yield _error(
+            recipe,
+            "training.bf16",
+            f"{plan.strategy} on the CPU trains in float32 only",
+            "set training.bf16=false, or launch.strategy=ddp",
+        )
     if plan.device == "cpu" and recipe.trl.get("activation_offloading"):
         yield _error(
             recipe,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ import time
 from pathlib import Path
 
 from fai_rl.launch.attached import move_secrets
-from fai_rl.launch.follow import Follower
 from fai_rl.launch.events import read_events
+from fai_rl.launch.follow import Follower
 from fai_rl.launch.plan import LaunchPlan, command
 from fai_rl.launch.process import child_environment, supervise
 from fai_rl.launch.run_folder import RunFolder, create

@@ -24,8 +24,15 @@ class Follower:
 
     def __enter__(self) -> Follower:
         if sys.stdout.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
-            from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                SpinnerColumn,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
             self._progress = Progress(
                 SpinnerColumn(),
@@ -76,7 +83,9 @@ class Follower:
             )
         elif kind == "log":
             metrics = event["metrics"]
-            shown = [f"{name} {metrics[name]:.4g}" for name in ("loss", "reward") if name in metrics]
+            shown = [
+                f"{name} {metrics[name]:.4g}" for name in ("loss", "reward") if name in metrics
+            ]
             if "tokens_per_second" in metrics:
                 shown.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
             if shown:

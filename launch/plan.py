@@ -17,6 +17,7 @@ from fai_rl.utils.suggest import did_you_mean
 
 CONFIGS = ROOM / "accelerate"
 _WORKER = "fai_rl.trainers.worker"
+_ZERO = ("zero1", "zero2", "zero3")
 
 
 @dataclass
@@ -47,10 +48,8 @@ class LaunchPlan:
 
     def describe(self) -> str:
         """Return the plan in words: `2 processes on the CPU, ddp`."""
-        if self.device == "cpu":
-            where = "on the CPU"
-        else:
-            where = f"on GPU {', '.join(map(str, self.gpus))}"
+        gpus = ", ".join(map(str, self.gpus))
+        where = "on the CPU" if self.device == "cpu" else f"on GPU {gpus}"
         count = f"{self.num_processes} process{'es' * (self.num_processes > 1)}"
         shared = "" if self.strategy == "single" else f", {self.strategy}"
         return f"{count} {where}{shared}"
@@ -76,18 +75,23 @@ def make_plan(recipe: Recipe, machine: Machine, num_gpus: int | None) -> LaunchP
     processes = _num_processes(recipe, machine, num_gpus, use_cpu)
     recipe.launch.num_processes = processes
     strategy = _strategy(recipe, processes)
+    recipe.launch.strategy = strategy
     _settle_dtype(recipe)
     gpus = [] if use_cpu else [gpu.index for gpu in machine.gpus[:processes]]
     plan = LaunchPlan("cpu" if use_cpu else "cuda", processes, strategy, gpus)
     if use_cpu:
         threads = recipe.launch.cpu_threads or max(1, machine.num_cores // processes)
         recipe.launch.cpu_threads = threads
-        plan.environment.update(
-            ACCELERATE_USE_CPU="true", OMP_NUM_THREADS=str(threads), CUDA_VISIBLE_DEVICES=""
-        )
+        plan.environment.update(OMP_NUM_THREADS=str(threads), CUDA_VISIBLE_DEVICES="")
+        if strategy in ("single", "ddp"):
+            # Without it torchrun's workers train alone; with it FSDP and DeepSpeed are left out.
+            plan.environment["ACCELERATE_USE_CPU"] = "true"
+        elif strategy != "fsdp2":
+            plan.environment["DS_ACCELERATOR"] = "cpu"
     else:
         # One process sees one GPU, so that nothing can wrap the model in DataParallel.
         plan.environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        plan.environment["OMP_NUM_THREADS"] = str(max(1, machine.num_cores // processes))
     plan.config = _config(recipe, plan)
     return plan
 
@@ -139,18 +143,45 @@ def _no_gpu_hint(machine: Machine) -> str:
 def _strategy(recipe: Recipe, processes: int) -> str:
     asked = recipe.launch.strategy
     named = recipe.training.deepspeed_config
-    if named and asked in ("auto", "ddp"):
-        return named if named in ("zero1", "zero2", "zero3") else "deepspeed"
+    if named and asked in ("auto", "deepspeed"):
+        return _deepspeed_strategy(recipe, named)
+    if asked == "fsdp2" and processes == 1:
+        recipe.notes.append("launch.strategy fsdp2 splits nothing over one process: it is left out")
+        return "single"
+    if asked == "ddp" and processes == 1:
+        return "single"
+    if asked == "single" and processes > 1:
+        raise LaunchError(
+            f"launch.strategy single and {processes} processes contradict each other",
+            recipe.origin.get("launch.strategy"),
+            "leave launch.strategy out, or use one process",
+        )
     if asked != "auto":
-        return asked if processes > 1 or asked.startswith("zero") else "single"
+        return asked
     return "ddp" if processes > 1 else "single"
+
+
+def _deepspeed_strategy(recipe: Recipe, named: str) -> str:
+    """Return the shipped configuration that is named, or "deepspeed" for a file."""
+    if named in _ZERO:
+        return named
+    stem = Path(named).stem
+    stage = next((known for known in _ZERO if stem.startswith(known)), None)
+    if stage and not Path(named).expanduser().is_file():
+        recipe.notes.append(
+            f"training.deepspeed_config: there is no file {named}; the shipped {stage} is used"
+        )
+        return stage
+    return "deepspeed"
 
 
 def _settle_dtype(recipe: Recipe) -> None:
     """Fill in the weights' type: float32 where they are trained, half precision where frozen."""
     if recipe.model.torch_dtype is not None:
         return
-    half = "bfloat16" if recipe.trl_value("bf16") else "float16" if recipe.trl_value("fp16") else None
+    half = (
+        "bfloat16" if recipe.trl_value("bf16") else "float16" if recipe.trl_value("fp16") else None
+    )
     recipe.model.torch_dtype = half if recipe.model.use_lora and half else "float32"
 
 
@@ -158,35 +189,38 @@ def _config(recipe: Recipe, plan: LaunchPlan) -> dict[str, Any]:
     """Return the accelerate config: the shipped one of the strategy, with this run's numbers."""
     import yaml
 
-    name = "deepspeed" if plan.strategy == "deepspeed" else plan.strategy
-    shipped = CONFIGS / f"{name}.yaml"
+    is_deepspeed = plan.strategy.startswith(("zero", "deepspeed"))
+    shipped = CONFIGS / f"{'deepspeed' if is_deepspeed else plan.strategy}.yaml"
     config: dict[str, Any] = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     config["num_processes"] = plan.num_processes
     config["use_cpu"] = plan.device == "cpu" and plan.strategy in ("single", "ddp")
-    if plan.strategy == "deepspeed":
-        config["deepspeed_config"] = {
-            "deepspeed_config_file": str(_deepspeed_file(recipe)),
-            "zero3_init_flag": False,
-        }
+    if is_deepspeed:
+        own = CONFIGS / f"{plan.strategy}.json"
+        file = _deepspeed_file(recipe) if plan.strategy == "deepspeed" else own
+        config["deepspeed_config"]["deepspeed_config_file"] = str(file)
+        config["deepspeed_config"]["zero3_init_flag"] = '"stage": 3' in file.read_text("utf-8")
     return config
 
 
 def _deepspeed_file(recipe: Recipe) -> Path:
-    name = recipe.training.deepspeed_config or ""
+    name = recipe.training.deepspeed_config
     where = recipe.origin.get("training.deepspeed_config")
+    if not name:
+        raise LaunchError(
+            "launch.strategy deepspeed needs training.deepspeed_config",
+            recipe.origin.get("launch.strategy"),
+            f"name a JSON file, or one of {', '.join(_ZERO)}",
+        )
     path = Path(name).expanduser()
     if not path.is_file():
-        known = ("zero1", "zero2", "zero3")
-        # The original project's recipes name its own files, which say no more than the stage.
-        stage = next((k for k in known if path.stem.startswith(k)), None)
-        hint = did_you_mean(name, known) or f"a JSON file, or one of {', '.join(known)}"
-        if stage:
-            hint = f"write training.deepspeed_config={stage} for the shipped one"
+        hint = did_you_mean(name, _ZERO) or f"a JSON file, or one of {', '.join(_ZERO)}"
         raise LaunchError(f"training.deepspeed_config: there is no file {name}", where, hint)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise LaunchError(f"training.deepspeed_config: {name} is not JSON: {error}", where) from None
+        raise LaunchError(
+            f"training.deepspeed_config: {name} is not JSON: {error}", where
+        ) from None
     if not isinstance(content, dict):
         raise LaunchError(f"training.deepspeed_config: {name} holds no JSON object", where)
     return path.resolve()

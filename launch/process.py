@@ -141,8 +141,10 @@ def _outcome(
         return Outcome(EXIT_FAILED, f"stopped by {name}", {})
     if error := last.get("error"):
         return Outcome(int(error["exit_code"]), str(error["text"]), {})
-    how = f"was killed by {signal.Signals(-returncode).name}" if returncode < 0 else (
-        f"ended with code {returncode}" if returncode else "ended before its last step"
+    how = (
+        f"was killed by {signal.Signals(-returncode).name}"
+        if returncode < 0
+        else (f"ended with code {returncode}" if returncode else "ended before its last step")
     )
     return Outcome(EXIT_FAILED, f"error: training {how}\n{log_tail(folder)}", {})
 

@@ -1,4 +1,4 @@
-"""The algorithms a recipe can name, and the TRL config its `training` section is checked against."""
+"""The algorithms a recipe can name, and the TRL config each one's `training` is checked against."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Names, types, defaults and help of a config dataclass, read from source without importing it.
 
-TRL's configs are dataclasses over transformers' TrainingArguments; importing them imports torch and
-takes seconds. Their source says all that a recipe needs. The answer is cached per installed version.
+TRL's configs are dataclasses over transformers' TrainingArguments; importing them imports torch
+and takes seconds. Their source says all that a recipe needs, and is read once per version.
 """
 
 from __future__ import annotations
@@ -77,20 +77,15 @@ def config_keys(dotted: str) -> dict[str, Key]:
         module, class_name = dotted.rsplit(".", 1)
         fields = _SourceReader().fields(module, class_name)
         _write_cache(cached, fields)
-    return {
-        name: Key(
-            name,
-            field["annotation"],
-            dataclasses.replace(
-                parse_type(field["annotation"], lambda enum, f=field: tuple(f["enums"].get(enum, ()))),  # type: ignore[misc]
-                **({"choices": tuple(field["choices"])} if field["choices"] else {}),
-            ),
-            field["default"],
-            field["help"],
-            field["owner"],
-        )
-        for name, field in fields.items()
-    }
+    return {name: _key(name, field) for name, field in fields.items()}
+
+
+def _key(name: str, field: dict[str, Any]) -> Key:
+    enums: dict[str, list[str]] = field["enums"]
+    accepted = parse_type(field["annotation"], lambda enum: tuple(enums.get(enum, ())))
+    if field["choices"]:
+        accepted = dataclasses.replace(accepted, choices=tuple(field["choices"]))
+    return Key(name, field["annotation"], accepted, field["default"], field["help"], field["owner"])
 
 
 def _cache_file(dotted: str) -> Path:
@@ -142,7 +137,9 @@ class _SourceReader:
             if name and (home := self._home_of(path, name)):
                 collected.update(self.fields(*home))
         for statement in node.body:
-            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(
+                statement.target, ast.Name
+            ):
                 continue
             annotation = ast.unparse(statement.annotation)
             if annotation.startswith("ClassVar") or statement.target.id.startswith("_"):
@@ -210,7 +207,9 @@ class _SourceReader:
         relative_to = module if path.name == "__init__.py" else module.rpartition(".")[0]
         target = _absolute(found, relative_to)
         root = target.split(".")[0]
-        return (target, class_name) if root in {module.split(".")[0], "transformers", "trl"} else None
+        return (
+            (target, class_name) if root in {module.split(".")[0], "transformers", "trl"} else None
+        )
 
     def _find_class(self, module: str, class_name: str) -> tuple[Path, ast.ClassDef]:
         """Return the file and class, following re-exports of a package's `__init__`."""

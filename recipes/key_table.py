@@ -34,7 +34,10 @@ class KeyTable:
             self.library = {**config_keys(config), **self.library}
         own = self.sections["training"]
         # transformers' own words stand for output_dir; a key is documented once.
-        self.sections["training"] = {**own, **{k: v for k, v in self.library.items() if k not in own}}
+        self.sections["training"] = {
+            **own,
+            **{k: v for k, v in self.library.items() if k not in own},
+        }
 
     def find(self, path: KeyPath) -> Key | None:
         """Return the key at `path`, or None where there is none."""
@@ -50,7 +53,7 @@ class KeyTable:
         return None
 
     def problems(self, tree: Tree, name: str) -> list[Problem]:
-        """Return what is wrong with a recipe file's tree: unknown keys and values of a wrong type."""
+        """Return a recipe file's unknown keys and values of a wrong type."""
         if not isinstance(tree.value, dict):
             return [
                 Problem(
@@ -70,7 +73,9 @@ class KeyTable:
             elif content is None:
                 continue
             elif not isinstance(content, dict):
-                found.append(_wrong_type((section,), content, "a mapping of keys", place((section,))))
+                found.append(
+                    _wrong_type((section,), content, "a mapping of keys", place((section,)))
+                )
             else:
                 for key, value in content.items():
                     found.extend(self._check((section, key), value, place, tree))
@@ -135,7 +140,9 @@ class KeyTable:
             hint = None
             if isinstance(value, str):
                 hint = f"write {dotted(path)} as a mapping: {{name: {value}}}"
-            yield Problem(f"{dotted(path)} is {_described(value)}, not a mapping", place(path), hint)
+            yield Problem(
+                f"{dotted(path)} is {_described(value)}, not a mapping", place(path), hint
+            )
             return
         for name, entry in value.items():
             yield from self._check((*path, name), entry, place, tree)
@@ -165,7 +172,9 @@ class KeyTable:
             homes = [name for name, keys in self.sections.items() if section in keys]
             hint = f"did you mean {homes[0]}.{section}?" if homes else None
         sections = ", ".join(self.sections)
-        return [Problem(f"unknown section {section}", where, hint or f"the sections are {sections}")]
+        return [
+            Problem(f"unknown section {section}", where, hint or f"the sections are {sections}")
+        ]
 
 
 def _item_class(section: str, key: str) -> type | None:
@@ -177,7 +186,7 @@ def _item_class(section: str, key: str) -> type | None:
     hint = get_type_hints(SECTIONS[section], vars(schema)).get(key)
     if get_origin(hint) is list:
         item = get_args(hint)[0]
-        return item if dataclasses.is_dataclass(item) else None
+        return item if isinstance(item, type) and dataclasses.is_dataclass(item) else None
     return None
 
 
@@ -188,7 +197,9 @@ def _described(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'the text "{value}"' if len(value) < 60 else f'the text "{value[:57]}…"'
-    return {list: "a list", dict: "a mapping"}.get(type(value), str(value))
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    return str(value)
 
 
 def _wrong_type(
@@ -197,8 +208,10 @@ def _wrong_type(
     hint = None
     if accepted and accepted.choices and isinstance(value, str):
         hint = did_you_mean(value, [str(choice) for choice in accepted.choices])
-    elif isinstance(value, str) and (plain := parse_scalar(value)) is not value and (
-        accepted and accepted.accepts(plain)
+    elif (
+        isinstance(value, str)
+        and (plain := parse_scalar(value)) is not value
+        and (accepted and accepted.accepts(plain))
     ):
         hint = f"leave the quotes out: {path[-1]}: {value}"
     elif accepted and accepted.text_only() and not isinstance(value, list | dict):

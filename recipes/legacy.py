@@ -71,7 +71,9 @@ def section_problem(section: str, content: Any, where: str) -> Problem | None:
 
 
 def _short(path: KeyPath) -> tuple[str, str]:
-    home = "datasets" if len(path) > 3 and path[1] in {"datasets", "eval_datasets"} else str(path[0])
+    home = (
+        "datasets" if len(path) > 3 and path[1] in {"datasets", "eval_datasets"} else str(path[0])
+    )
     return home, str(path[-1])
 
 
@@ -99,6 +101,8 @@ def replacement(path: KeyPath, algorithm: str | None) -> str | None:
     home, name = _short(path)
     if name.startswith("s3_"):
         return _S3
-    if home in {"data", "datasets", "model"} and name.startswith(("image_", "video_", "max_image_")):
+    if home in {"data", "datasets", "model"} and name.startswith(
+        ("image_", "video_", "max_image_")
+    ):
         return _MEDIA
     return _REPLACED.get((home, name))

@@ -1,4 +1,4 @@
-"""From a recipe file, profiles and overrides to one resolved `Recipe`, or to every mistake at once."""
+"""From a recipe file, profiles and overrides to one `Recipe`, or to every mistake at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fai_rl.recipes.overrides import Override, dotted, parse_overrides, parse_pa
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.recipes.schema import REQUIRED
 from fai_rl.recipes.shipped import find_profile, find_recipe
-from fai_rl.recipes.yaml_tree import KeyPath, Tree, parse_file
+from fai_rl.recipes.yaml_tree import Tree, parse_file
 from fai_rl.utils.errors import Problem, RecipeError
 from fai_rl.utils.redaction import is_secret_key, is_secret_value
 from fai_rl.utils.suggest import did_you_mean
@@ -89,6 +89,7 @@ def load(
 
     merged, origin, merge_problems = _merge(tree, shown, layers, values, table)
     problems.extend(merge_problems)
+    problems.extend(_literal_secrets(merged, origin))
     problems.extend(_missing(merged, {problem.where for problem in problems}, shown))
     if problems:
         raise RecipeError(_unique(problems))
@@ -112,9 +113,7 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _algorithm(
-    tree: Tree, given: list[Override], shown: str
-) -> tuple[str | None, Problem | None]:
+def _algorithm(tree: Tree, given: list[Override], shown: str) -> tuple[str | None, Problem | None]:
     """Return the algorithm a recipe names, or what is wrong with the name."""
     value: Any = None
     where = shown
@@ -149,6 +148,24 @@ def _secret_problem(override: Override, value: Any) -> list[Problem]:
     ]
 
 
+def _literal_secrets(config: Any, origin: dict[str, str]) -> list[Problem]:
+    """Refuse secrets that a person typed into a recipe file."""
+    problems = []
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    for section, keys in plain.items():
+        for key, value in keys.items() if isinstance(keys, dict) else ():
+            secret = is_secret_key(str(key)) or is_secret_value(value)
+            if secret and isinstance(value, str) and not value.startswith("${"):
+                problems.append(
+                    Problem(
+                        f"{section}.{key} holds a secret that everyone with the recipe can read",
+                        origin.get(f"{section}.{key}"),
+                        "set an environment variable, and write ${oc.env:ITS_NAME} here",
+                    )
+                )
+    return problems
+
+
 def _merge(
     tree: Tree,
     shown: str,
@@ -159,7 +176,7 @@ def _merge(
     """Merge profiles, file and overrides; say where each value came from."""
     problems: list[Problem] = []
     origin: dict[str, str] = {}
-    config = OmegaConf.create({})
+    config: Any = OmegaConf.create({})
     for layer_name, layer in [*layers, (shown, tree)]:
         content = {k: v for k, v in _spelled(layer, table).items() if v is not None}
         content.pop("description", None)
@@ -180,7 +197,9 @@ def _merge(
             OmegaConf.update(config, override.dotted, value, merge=isinstance(value, dict))
         except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
             text = str(error).splitlines()[0]
-            problems.append(Problem(f"can't set {override.dotted}: {text}", f"override {override.source}"))
+            problems.append(
+                Problem(f"can't set {override.dotted}: {text}", f"override {override.source}")
+            )
         origin[override.dotted] = f"override {override.source}"
     return config, origin, problems
 
@@ -246,21 +265,21 @@ def _resolve(config: Any, table: KeyTable, origin: dict[str, str], shown: str) -
     except OmegaConfBaseException as error:
         path = parse_path(str(getattr(error, "full_key", "") or "")) or ()
         where = origin.get(dotted(path), shown)
-        raise RecipeError(f"can't resolve {dotted(path)}: {error.msg}".splitlines()[0], where) from None  # type: ignore[attr-defined]
+        text = str(getattr(error, "msg", None) or error).splitlines()[0]
+        raise RecipeError(f"can't resolve {dotted(path)}: {text}", where) from None
     assert isinstance(plain, dict)
     # What fails now and did not before came in through an interpolation.
     problems = table.problems(Tree(plain), shown)
     if problems:
         raise RecipeError([Problem(p.message, shown, p.hint) for p in problems])
-    result: dict[str, Any] = {name: dict(section) for name, section in plain.items()}
+    result: dict[str, Any] = {str(name): dict(section or {}) for name, section in plain.items()}
     result.setdefault("training", {})
     for section, keys in list(result.items()):
         for key in list(keys):
-            path: KeyPath = (section, key)
-            if path in legacy.MOVED:
+            if (section, key) in legacy.MOVED:
                 home, name = legacy.MOVED[section, key]
                 result[home].setdefault(name, keys.pop(key))
-            elif legacy.is_known(path):
+            elif legacy.is_known((section, key)):
                 del keys[key]
     for name in ("datasets", "eval_datasets"):
         for index, entry in enumerate(result.get("data", {}).get(name) or []):

@@ -1,4 +1,4 @@
-"""Dotted command-line overrides: `training.learning_rate=5e-5`, `data.datasets[0].name=org/data`."""
+"""Dotted overrides: `training.learning_rate=5e-5`, `data.datasets[0].name=org/data`."""
 
 from __future__ import annotations
 

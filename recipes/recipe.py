@@ -69,7 +69,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Return plain sections, ready for YAML; loading them gives this recipe again."""
         training = {
-            **{name: value for name, value in dataclasses.asdict(self.training).items()},
+            **dataclasses.asdict(self.training),
             "output_dir": str(self.output_dir),
             **self.trl,
         }

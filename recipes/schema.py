@@ -135,14 +135,17 @@ class DataConfig:
     max_length: int | None = key(
         None, "Longest sequence in tokens; the same as training.max_length."
     )
-    max_prompt_length: int | None = key(None, "Longest prompt in tokens, where TRL has no such key.")
+    max_prompt_length: int | None = key(
+        None, "Longest prompt in tokens, where TRL has no such key."
+    )
     max_bad_rows: float = key(
         0,
         "How many unreadable, empty or malformed rows may be dropped before the run is refused: "
         "below 1 a share of the dataset, from 1 a number of rows.",
     )
     max_row_bytes: int = key(
-        1_000_000, "Rows larger than this count as malformed (a 10 MB row takes seconds to tokenize)."
+        1_000_000,
+        "Rows larger than this count as malformed (a 10 MB row takes seconds to tokenize).",
     )
     streaming: bool = key(
         False, "Read rows while training instead of preparing them first. Needs training.max_steps."
@@ -190,8 +193,9 @@ class LaunchConfig:
     )
     strategy: str = key(
         "auto",
-        "How several processes share the model. auto: ddp.",
-        choices=("auto", "ddp", "fsdp2", "zero1", "zero2", "zero3"),
+        "How several processes share the model. auto: single for one process, ddp for several; "
+        "deepspeed: as the file in training.deepspeed_config says.",
+        choices=("auto", "single", "ddp", "fsdp2", "zero1", "zero2", "zero3", "deepspeed"),
     )
     cpu_threads: int | None = key(
         None, "Threads per process on CPU. Unset: the machine's cores divided by the processes."

@@ -70,7 +70,11 @@ class ValueType:
 
 
 def _literal(value: Any) -> str:
-    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return (
+        {True: "true", False: "false"}.get(value, str(value))
+        if isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _fits(value: Any, kinds: frozenset[str]) -> bool:

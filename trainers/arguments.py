@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fai_rl.launch.run_folder import RunFolder
 from fai_rl.recipes.recipe import Recipe
+from fai_rl.trainers.distributed import after_arguments, strategy_arguments
 from fai_rl.utils.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def trl_arguments(recipe: Recipe, run: RunFolder, **settled: Any) -> TrainingArg
         **recipe.trl,
         "output_dir": str(run.path),
         "disable_tqdm": True,
+        **strategy_arguments(recipe, recipe.launch.strategy),
         **settled,
     }
     try:
@@ -41,6 +43,7 @@ def trl_arguments(recipe: Recipe, run: RunFolder, **settled: Any) -> TrainingArg
     except (ValueError, TypeError, ImportError) as error:
         text = str(error).splitlines()[0]
         raise RecipeError(f"{name} refuses the training section: {text}") from error
+    after_arguments(recipe, recipe.launch.strategy)
     return arguments
 
 

@@ -7,10 +7,11 @@ import math
 import time
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from fai_rl.launch.events import EventWriter
 from fai_rl.launch.run_folder import RunFolder
+from fai_rl.trainers.distributed import assert_shared
 from fai_rl.utils.errors import EXIT_FAILED, LaunchError
 
 _STEP_SECONDS = 0.2
@@ -28,13 +29,18 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     Args:
         run: The run's folder.
         events: Where to tell.
-        main_process: Whether this process writes.
+        trainer: The trainer it reports on.
+        strategy: How the processes share the model.
     """
 
-    def __init__(self, run: RunFolder, events: EventWriter, main_process: bool) -> None:
+    def __init__(
+        self, run: RunFolder, events: EventWriter, trainer: Trainer, strategy: str
+    ) -> None:
         self.run = run
         self.events = events
-        self.main_process = main_process
+        self.trainer = trainer
+        self.strategy = strategy
+        self.main_process = trainer.is_world_process_zero()
         self.metrics: dict[str, float] = {}
         self._last_step = 0.0
         self._last_log = 0.0
@@ -44,6 +50,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Start the clock, and say how long the run is."""
+        assert_shared(self.trainer, self.strategy)
         self._last_log = time.monotonic()
         self.events.send("phase", text="training")
         self.events.send("step", step=state.global_step, total=state.max_steps)

@@ -121,7 +121,9 @@ class Prepared:
     tokens: dict[str, TokenReport] = field(default_factory=dict)
 
 
-def prepare(recipe: Recipe, tokenization: Tokenization, folder: Path, main_process: bool) -> Prepared:
+def prepare(
+    recipe: Recipe, tokenization: Tokenization, folder: Path, main_process: bool
+) -> Prepared:
     """Return the datasets, written to `folder` by the main process.
 
     Args:
@@ -133,15 +135,15 @@ def prepare(recipe: Recipe, tokenization: Tokenization, folder: Path, main_proce
     Raises:
         DataError: Rows that can't be read or trained on, or none left.
     """
-    from datasets import Dataset
-
     writer = _Writer(recipe, tokenization, folder, main_process)
     if recipe.data.streaming:
         train = writer.stream()
     else:
-        parts = [writer.write("train", [e], i) for i, e in enumerate(recipe.data.datasets)] if (
-            recipe.data.datasets[0].weight is not None
-        ) else [writer.write("train", recipe.data.datasets)]
+        parts = (
+            [writer.write("train", [e], i) for i, e in enumerate(recipe.data.datasets)]
+            if (recipe.data.datasets[0].weight is not None)
+            else [writer.write("train", recipe.data.datasets)]
+        )
         train = _mixed(parts, recipe, writer.rows)
     evaluation: Dataset | None = None
     if recipe.data.eval_datasets:
@@ -175,7 +177,8 @@ def _mixed(parts: list[Dataset], recipe: Recipe, reports: list[RowReport]) -> Da
     available = sum(len(part) for part in parts)
     if reports:
         names = ", ".join(
-            f"{entry.name} {share:.0%}" for entry, share in zip(recipe.data.datasets, shares, strict=True)
+            f"{entry.name} {share:.0%}"
+            for entry, share in zip(recipe.data.datasets, shares, strict=True)
         )
         reports[0].note(
             f"mixed as {names}: an epoch has {len(mixed):,} of {available:,} rows, "
@@ -189,8 +192,8 @@ def _cut_off(train: Any, recipe: Recipe) -> tuple[Any, Any]:
     count = round(size * len(train)) if size < 1 else int(size)
     if not 0 < count < len(train):
         raise DataError(
-            f"data.eval_size={size:g} leaves {max(0, len(train) - count)} rows to train on and {count} "
-            f"to evaluate on",
+            f"data.eval_size={size:g} leaves {max(0, len(train) - count)} rows to train on "
+            f"and {count} to evaluate on",
             hint=f"there are {len(train):,} rows: name a smaller share or number",
         )
     parts = train.train_test_split(test_size=count, seed=int(recipe.trl_value("seed") or 42))
@@ -267,7 +270,9 @@ class _Writer:
         entries = self.recipe.data.datasets
         if entries[0].weight is None:
             return IterableDataset.from_generator(rows, gen_kwargs={"entries": entries})
-        streams = [IterableDataset.from_generator(rows, gen_kwargs={"entries": [e]}) for e in entries]
+        streams = [
+            IterableDataset.from_generator(rows, gen_kwargs={"entries": [e]}) for e in entries
+        ]
         weights = [entry.weight or 0.0 for entry in entries]
         return interleave_datasets(
             streams,

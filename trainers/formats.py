@@ -233,7 +233,11 @@ def _fill(template: str, key: str, row: Row, columns: list[str]) -> str:
 
 def _fields(template: str, key: str) -> set[str]:
     try:
-        return {name.split(".")[0].split("[")[0] for _, name, _, _ in string.Formatter().parse(template) if name}
+        return {
+            name.split(".")[0].split("[")[0]
+            for _, name, _, _ in string.Formatter().parse(template)
+            if name
+        }
     except ValueError as error:
         raise DataError(
             f"data.{key} is no str.format template: {error}",

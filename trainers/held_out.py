@@ -1,4 +1,4 @@
-"""Answers to held-out prompts, generated before and after training and compared with the reference."""
+"""Answers to held-out prompts, before and after training, compared with the reference."""
 
 from __future__ import annotations
 
@@ -117,5 +117,5 @@ def comparison(
 
 
 def _one_line(text: str, length: int = 100) -> str:
-    text = " ".join(text.split())
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= length else text[: length - 1] + "…"

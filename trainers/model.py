@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Tokens that tokenizers without a pad token carry for padding, nearest to that purpose first.
-_PAD_CANDIDATES = ("<|finetune_right_pad_id|>", "<pad>", "[PAD]", "<|pad|>", "<|endoftext|>", "<unk>")
+_PAD_CANDIDATES = (
+    "<|finetune_right_pad_id|>",
+    "<pad>",
+    "[PAD]",
+    "<|pad|>",
+    "<|endoftext|>",
+    "<unk>",
+)
 
 
 def model_path(recipe: Recipe, run: RunFolder) -> str:
@@ -30,7 +37,7 @@ def _expanded(name: str) -> str | Path:
     return path if path.is_dir() else name
 
 
-def write_builtin(recipe: Recipe, run: RunFolder) -> None:
+def _write_builtin(recipe: Recipe, run: RunFolder) -> None:
     """Write the built-in model as an ordinary model folder, where the recipe names it."""
     if recipe.model.base_model_name != "builtin:tiny":
         return
@@ -56,8 +63,11 @@ def load_tokenizer(recipe: Recipe, run: RunFolder, events: EventWriter) -> PreTr
         CheckpointError: There is no such model, or it has no tokenizer.
         DataError: `training.eos_token` or the chat template named can't be used with it.
     """
+    from accelerate import PartialState
     from transformers import AutoTokenizer
 
+    with PartialState().main_process_first():
+        _write_builtin(recipe, run)
     path = model_path(recipe, run)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, **_source(recipe))
@@ -100,7 +110,7 @@ def _use_chat_template(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> No
         raise DataError(
             f"training.chat_template_path: {name} uses tokens that the model doesn't have: "
             f"{', '.join(missing)}",
-            hint="a vocabulary is not grown unasked: write a Jinja file with the model's own tokens",
+            hint="a vocabulary is not grown unasked: write a Jinja file with the model's tokens",
         )
     tokenizer.chat_template = other.chat_template
 
@@ -179,7 +189,9 @@ def _quantization(recipe: Recipe) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type=model.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=model.bnb_4bit_use_double_quant,
-        bnb_4bit_compute_dtype=getattr(torch, compute if compute not in (None, "auto") else "bfloat16"),
+        bnb_4bit_compute_dtype=getattr(
+            torch, compute if compute not in (None, "auto") else "bfloat16"
+        ),
     )
 
 

@@ -27,7 +27,9 @@ SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 _SLICE = re.compile(r"^(?P<split>[\w.-]+)\[(?P<start>\d*)(?P<sp>%?):(?P<stop>\d*)(?P<ep>%?)\]$")
 
 
-def read_rows(entry: DatasetConfig, max_row_bytes: int, streaming: bool = False) -> Iterator[Placed]:
+def read_rows(
+    entry: DatasetConfig, max_row_bytes: int, streaming: bool = False
+) -> Iterator[Placed]:
     """Yield the rows of one dataset, at most `max_samples`.
 
     Args:
@@ -156,9 +158,7 @@ def _lines(path: Path, max_row_bytes: int) -> Iterator[tuple[int, str | BadRow]]
 
 
 def _too_large(size: int, limit: int) -> BadRow:
-    return BadRow(
-        f"more than data.max_row_bytes={limit:,}", f"the first has {size:,} bytes"
-    )
+    return BadRow(f"more than data.max_row_bytes={limit:,}", f"the first has {size:,} bytes")
 
 
 def _refuse_utf16(path: Path, raw: bytes) -> None:
@@ -202,7 +202,9 @@ def _json_row(line: str) -> dict[str, Any] | BadRow:
         row = json.loads(line)
     except ValueError as error:
         column = getattr(error, "colno", 1)
-        return BadRow("broken JSON", f"{getattr(error, 'msg', error)} at column {column}: {excerpt(line, 60)}")
+        return BadRow(
+            "broken JSON", f"{getattr(error, 'msg', error)} at column {column}: {excerpt(line, 60)}"
+        )
     if not isinstance(row, dict):
         return BadRow("a JSON value that is no object", excerpt(line))
     return row
@@ -213,13 +215,14 @@ def _json_document(path: Path, max_row_bytes: int) -> Iterator[Placed]:
         document = json.loads(path.read_bytes())
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}", str(path)
+            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}",
+            str(path),
         ) from None
     except json.JSONDecodeError as error:
         raise DataError(
             f"broken JSON: {error.msg}",
             f"{path}:{error.lineno}",
-            f"column {error.colno}: {excerpt(error.doc[max(0, error.pos - 30) : error.pos + 30], 60)}",
+            f"column {error.colno}: {excerpt(error.doc[max(0, error.pos - 30) :], 60)}",
         ) from None
     if isinstance(document, dict):
         lists = [value for value in document.values() if isinstance(value, list)]

@@ -88,15 +88,19 @@ class RowReport:
         if judged and self.num_bad > limit:
             raise DataError(
                 f"{self.source}: {self.num_bad:,} of {self.read:,} rows can't be trained on",
-                hint="\n".join([
-                    *self.reasons(),
-                    f"mend them, or let the run drop them with data.max_bad_rows={self.num_bad}",
-                ]),
+                hint="\n".join(
+                    [
+                        *self.reasons(),
+                        f"mend them, or drop them with data.max_bad_rows={self.num_bad}",
+                    ]
+                ),
             )
         if finished and self.read == 0:
             raise DataError(f"0 rows in {self.source}", hint="the file or split is empty")
         if finished and self.kept == 0:
-            raise DataError(f"no row of {self.source} can be trained on", hint="\n".join(self.reasons()))
+            raise DataError(
+                f"no row of {self.source} can be trained on", hint="\n".join(self.reasons())
+            )
 
 
 def excerpt(value: Any, length: int = 80) -> str:

@@ -97,7 +97,9 @@ class Tokenization:
                 report.cut += 1
                 report.cut_example = report.cut_example or f"{places[index]}, {len(ids):,} tokens"
                 if self.cut:
-                    part = slice(-self.max_length, None) if self.keep_end else slice(self.max_length)
+                    part = (
+                        slice(-self.max_length, None) if self.keep_end else slice(self.max_length)
+                    )
                     ids, labels = ids[part], labels[part]
             trained = len(labels) - labels.count(IGNORED)
             if trained == 0:
@@ -171,7 +173,7 @@ class Tokenization:
             return self._masked_conversations(rows, report)
         if self.assistant_only:
             raise DataError(
-                "training.assistant_only_loss: the chat template doesn't mark the assistant's turns",
+                "training.assistant_only_loss: the chat template doesn't mark assistant turns",
                 hint="give a template with {% generation %} marks in training.chat_template_path",
             )
         if wanted:

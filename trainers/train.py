@@ -289,7 +289,9 @@ def train(
 
 if __name__ == "__main__":
     # Run as a file, this folder would come first on the path and hide other packages' modules.
-    sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+    sys.path = [
+        entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent
+    ]
     try:
         import fai_rl.utils.errors as installed
     except ModuleNotFoundError:

@@ -15,15 +15,18 @@ _SECONDS = 3.0
 _DEFAULT_SERVER = "https://api.wandb.ai"
 
 
-def start(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
+def start(recipe: Recipe, run: RunFolder, events: EventWriter) -> bool:
     """Start the tracker's run, offline where it can't be online, and say so.
 
     transformers' own callback then finds the run and logs to it.
 
     Args:
-        recipe: The recipe; its report_to becomes "none" where the tracker can't start at all.
+        recipe: The recipe.
         run: The run's folder, where the tracker keeps its files.
         events: Where to tell.
+
+    Returns:
+        Whether the tracker runs.
     """
     settings = recipe.wandb
     server = settings.base_url or os.environ.get("WANDB_BASE_URL") or _DEFAULT_SERVER
@@ -58,7 +61,8 @@ def start(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
         )
     except Exception as error:  # a tracker that fails must not take the training with it
         events.send("warning", text=f"wandb: can't start ({error}); training goes on without it")
-        recipe.trl["report_to"] = "none"
+        return False
+    return True
 
 
 def _why_offline(server: str) -> str | None:

@@ -54,23 +54,14 @@ def _run(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
         import torch
 
         torch.set_num_threads(recipe.launch.cpu_threads)
-    from accelerate import PartialState
-
-    from fai_rl.trainers.callbacks import Reporter
-    from fai_rl.trainers.model import write_builtin
-    from fai_rl.trainers.saving import save_final
-
-    state = PartialState(cpu=bool(recipe.trl.get("use_cpu")))
-    _assert_world(recipe, state.num_processes)
-    if state.is_main_process:
-        write_builtin(recipe, run)
-        _start_wandb(recipe, run, events)
-    state.wait_for_everyone()
     adapter = importlib.import_module(f"fai_rl.trainers.{recipe.algorithm.adapter}")
     trainer, data = adapter.build_trainer(recipe, run, events)
-    reporter = Reporter(run, events, state.is_main_process)
+    from fai_rl.trainers.callbacks import Reporter
+    from fai_rl.trainers.saving import save_final
+
+    reporter = Reporter(run, events, trainer, recipe.launch.strategy)
     trainer.add_callback(reporter)
-    _drop_printer(trainer)
+    _settle_callbacks(trainer, recipe, run, events)
 
     asked, before = _ask(recipe, trainer, data.held_out, events, "answering held-out questions")
     resume = recipe.trl.get("resume_from_checkpoint")
@@ -89,7 +80,7 @@ def _run(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
         }
     events.send("phase", text="saving")
     save_final(trainer, recipe, run, events)
-    state.wait_for_everyone()
+    trainer.accelerator.wait_for_everyone()
     events.send("text", lines=lines)
     events.send(
         "done",
@@ -99,17 +90,7 @@ def _run(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
         final=str(run.final),
         merged=str(run.merged) if recipe.training.merge_adapter else None,
     )
-    state.destroy_process_group()
-
-
-def _assert_world(recipe: Recipe, num_processes: int) -> None:
-    """Make sure that the processes found each other: N trainings of one process each are no run."""
-    wanted = recipe.launch.num_processes or 1
-    if num_processes != wanted:
-        raise LaunchError(
-            f"{wanted} processes were to train together and this one sees {num_processes}",
-            hint="this is a fault of the launch, not of the recipe: see the log",
-        )
+    trainer.accelerator.end_training()
 
 
 def _assert_finished(trainer: Trainer) -> None:
@@ -129,10 +110,21 @@ def _resume_path(value: str | None) -> str | bool | None:
     return str(value)
 
 
-def _drop_printer(trainer: Trainer) -> None:
+def _settle_callbacks(
+    trainer: Trainer, recipe: Recipe, run: RunFolder, events: EventWriter
+) -> None:
+    """Leave printing to the reporter, and tracking to a tracker that could be started."""
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
+    if not recipe.wandb.enabled:
+        return
+    from transformers.integrations import WandbCallback
+
+    from fai_rl.trainers.wandb_tracking import start
+
+    if trainer.is_world_process_zero() and not start(recipe, run, events):
+        trainer.remove_callback(WandbCallback)
 
 
 def _ask(
@@ -165,20 +157,13 @@ def _ask(
     return asked, [everyone[index] for index in range(len(asked))]
 
 
-def _start_wandb(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
-    if recipe.wandb.enabled:
-        from fai_rl.trainers.wandb_tracking import start
-
-        start(recipe, run, events)
-
-
 def _quiet() -> None:
     """Keep libraries from filling the log with what nobody can act on; errors still show."""
     import logging
     import warnings
 
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    for message in (".*pin_memory.*", ".*gradient_checkpointing.*", ".*torch.distributed.*deprec"):
+        warnings.filterwarnings("ignore", message=message)
     for name in ("kernels", "bitsandbytes", "torch.distributed.elastic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import datasets
@@ -203,7 +188,8 @@ def _tell(error: BaseException, run: RunFolder, rank: int) -> int:
             f"error: out of GPU memory{where}: {str(error).splitlines()[0]}\n"
             "  halve training.per_device_train_batch_size and double "
             "training.gradient_accumulation_steps,\n"
-            "  or set training.gradient_checkpointing=true, model.use_lora=true, model.load_in_4bit=true"
+            "  or set training.gradient_checkpointing=true, model.use_lora=true or "
+            "model.load_in_4bit=true"
         )
     else:
         text = f"error: {type(error).__name__}{where}: {error}\n  the whole log: {run.log}"

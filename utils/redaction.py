@@ -10,7 +10,9 @@ REDACTED = "<redacted>"
 _SECRET_KEY = re.compile(r"(^|_)(api_?key|token|password|passwd|secret|credentials?)$", re.I)
 # Keys of the trainers whose names end like a secret's but hold none.
 _NOT_SECRET = re.compile(r"(^|_)(pad|eos|bos|unk|stop|image|response|special)_token$", re.I)
-_SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|tml-[A-Za-z0-9_-]{16,})\b")
+_SECRET_VALUE = re.compile(
+    r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|tml-[A-Za-z0-9_-]{16,})\b"
+)
 
 
 def is_secret_key(key: str) -> bool:

@@ -1,0 +1,1 @@
+"""From a recipe to running processes: devices, plan, checks, run folder, following."""

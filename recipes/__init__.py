@@ -1,0 +1,1 @@
+"""The recipe: its keys, its loading and its checks, without torch."""

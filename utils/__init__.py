@@ -1,0 +1,1 @@
+"""Errors, suggestions, terminal output, files and redaction: used everywhere, knowing no room."""
