@@ -8,6 +8,7 @@ from fai_rl.recipes.reference import reference_page
 
 FOLDER = Path(__file__).parent / "reference"
 
+
 def pages() -> dict[Path, str]:
     """Return every generated file's content."""
     files = {
@@ -17,6 +18,7 @@ def pages() -> dict[Path, str]:
     }
 
     return files
+
 
 def main() -> int:
     """Write the pages, or say which are stale."""
@@ -30,8 +32,10 @@ def main() -> int:
         path.write_text(text, encoding="utf-8")
     return 0
 
+
 def _same(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
+
 
 if __name__ == "__main__":
     sys.exit(main())

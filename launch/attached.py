@@ -32,7 +32,7 @@ def run_attached(recipe: Recipe, plan: LaunchPlan, overwrite: bool) -> tuple[Out
             child_environment(plan.environment),
             follower.show,
         )
-    for line in summary(folder, outcome):
+    for line in summary(folder, outcome, recipe):
         print_line(line)
     return outcome, folder
 
@@ -47,7 +47,7 @@ def move_secrets(recipe: Recipe) -> None:
         os.environ["HF_TOKEN"] = token
 
 
-def summary(folder: RunFolder, outcome: Outcome) -> list[str]:
+def summary(folder: RunFolder, outcome: Outcome, recipe: Recipe) -> list[str]:
     """Return what a person reads last."""
     if outcome.exit_code != EXIT_OK:
         return ["", outcome.message, f"log: {_short(folder.log)}"]
@@ -57,8 +57,16 @@ def summary(folder: RunFolder, outcome: Outcome) -> list[str]:
     lines += [
         f"metrics  {_short(folder.metrics)}",
         f"log      {_short(folder.log)}",
-        f"{outcome.result['step']} steps in {outcome.result['seconds']:.0f} s",
+        f"time     {outcome.result['step']:,} steps, {outcome.result['seconds']:.0f} s in all",
     ]
+    if recipe.evaluation.exact_match and recipe.data.eval_datasets:
+        lines.append(f"next     fai-rl evaluate {_short(folder.path)}")
+    if any(entry.name.startswith("builtin:") for entry in recipe.data.datasets):
+        lines += [
+            "then     fai-rl-train --recipe sft/tiny_cpu training.output_dir=outputs/mine \\",
+            "           data.datasets[0].name=rows.jsonl data.eval_datasets=[] data.eval_size=0.1",
+            '         trains on rows of your own: one {"question": …, "answer": …} a line',
+        ]
     return lines
 
 

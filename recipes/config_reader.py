@@ -22,7 +22,7 @@ from typing import Any
 from fai_rl.recipes.value_types import ValueType, parse_type
 from fai_rl.utils.errors import LaunchError
 
-_CACHE_FORMAT = 3
+_CACHE_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,8 @@ class _SourceReader:
     def _plain_default(self, path: Path, node: ast.expr | None) -> Any:
         if node is None:
             return None
+        if isinstance(node, ast.Lambda):  # default_factory=lambda: [...]
+            node = node.body
         try:
             return ast.literal_eval(node)
         except ValueError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fai_rl.recipes import legacy
@@ -12,7 +13,8 @@ from fai_rl.recipes.config_reader import Key, config_keys, own_keys
 from fai_rl.recipes.overrides import Override, dotted
 from fai_rl.recipes.schema import SECTIONS
 from fai_rl.recipes.value_types import ValueType
-from fai_rl.recipes.yaml_tree import KeyPath, Tree, parse_scalar
+from fai_rl.recipes.wrong_type import described, wrong_type
+from fai_rl.recipes.yaml_tree import KeyPath, Tree
 from fai_rl.utils.errors import Problem
 from fai_rl.utils.suggest import did_you_mean
 
@@ -52,21 +54,48 @@ class KeyTable:
             return own_keys(item) if item else None
         return None
 
-    def problems(self, tree: Tree, name: str) -> list[Problem]:
-        """Return a recipe file's unknown keys and values of a wrong type."""
+    def spelled(self, tree: Tree, base: KeyPath = ()) -> Tree:
+        """Return a tree in which what was written for text-only keys is kept as it was spelled.
+
+        Args:
+            tree: As it was parsed.
+            base: Where the tree stands in the recipe.
+        """
+        content = copy.deepcopy(tree.value)
+        for path, text in tree.text.items():
+            whole = (*base, *path)
+            key = self.find(whole) if len(whole) > 1 else None
+            is_text = key is not None and key.type.text_only()
+            if not is_text and isinstance(whole[-1], int) and (key := self.find(whole[:-1])):
+                is_text = key.type.text_items()
+            node, last = content, path[-1] if path else None
+            for part in path[:-1]:
+                node = node[part]
+            if not is_text or last is None or node[last] is None:
+                continue
+            node[last] = text
+        return Tree(content, tree.lines)
+
+    def problems(
+        self, tree: Tree, name: str, place: Callable[[KeyPath], str] | None = None
+    ) -> list[Problem]:
+        """Return the unknown keys and values of a wrong type.
+
+        Args:
+            tree: A recipe's sections, spelled.
+            name: What messages call it.
+            place: Says where a key was set; by default the file's lines do.
+        """
         if not isinstance(tree.value, dict):
             return [
                 Problem(
-                    f"{name} holds {_described(tree.value)}, not sections",
+                    f"{name} holds {described(tree.value)}, not sections",
                     name,
                     "a recipe has the sections model, data and training",
                 )
             ]
         found: list[Problem] = []
-
-        def place(path: KeyPath) -> str:
-            return f"{name}:{tree.lines.get(path, 1)}"
-
+        place = place or (lambda path: f"{name}:{tree.lines.get(path, 1)}")
         for section, content in tree.value.items():
             if section not in self.sections:
                 found.extend(self._unknown_section(section, content, place((section,))))
@@ -74,41 +103,56 @@ class KeyTable:
                 continue
             elif not isinstance(content, dict):
                 found.append(
-                    _wrong_type((section,), content, "a mapping of keys", place((section,)))
+                    Problem(
+                        f"{section} must be a mapping of keys, not {described(content)}",
+                        place((section,)),
+                        _section_hint(section, content),
+                    )
                 )
             else:
                 for key, value in content.items():
-                    found.extend(self._check((section, key), value, place, tree))
+                    found.extend(self._check((section, key), value, place))
         return found
 
     def override_problems(self, override: Override) -> tuple[Any, list[Problem]]:
         """Return an override's value and what is wrong with it."""
-        where = f"override {override.source}"
+        where = override.where
         path = override.path
+        if path[0] in legacy.SECTIONS:
+            content = override.read(None).value if len(path) == 1 else {}
+            problem = legacy.section_problem(str(path[0]), content, where)
+            return None, [problem] if problem else []
         if path[0] not in self.sections:
             return None, self._unknown_section(str(path[0]), None, where)
         if len(path) == 1:
-            key = None
-        else:
-            # Below a known key lies free content (a dict's entry or a list's item).
-            owner: KeyPath = path[:4] if len(path) > 3 and self._keys_at(path[:3]) else path[:2]
-            problems = self._check_name(owner, where)
-            if problems:
-                return None, problems
-            key = self.find(owner) if owner == path else None
-        value = override.value(key.type if key else None)
-        if len(path) == 1:
+            value = self.spelled(override.read(None), path).value
             tree = Tree({path[0]: value})
-            return value, [
-                dataclasses.replace(problem, where=where) for problem in self.problems(tree, "")
-            ]
-        if key is None and not isinstance(path[-1], int):
-            return value, []
-        return value, list(self._check(path, value, lambda _: where, Tree(None)))
+            return value, self.problems(tree, "", lambda _: where)
+        # Below a known key lies free content (a dict's entry or a list's item).
+        owner: KeyPath = path[:4] if len(path) > 3 and self._keys_at(path[:3]) else path[:2]
+        problems = self._check_name(owner, where)
+        if problems:
+            return None, problems
+        key = self.find(owner)
+        accepted = key.type if key else None
+        if key and owner != path:
+            inner = "list" if isinstance(path[len(owner)], int) else "dict"
+            if not key.type.kinds & {inner, "list", "any"}:
+                rest = dotted(path[len(owner) :])
+                wanted = f"{key.type.describe()}, so it has no {rest}"
+                return None, [Problem(f"{dotted(owner)} must be {wanted}", where)]
+            is_item = len(path) == len(owner) + 1 and key.type.text_items()
+            accepted = ValueType(key.type.items) if is_item else None
+        value = self.spelled(override.read(accepted), path).value
+        if owner == path or isinstance(path[-1], int):
+            problems = list(self._check(path, value, lambda _: where))
+        return value, problems
 
-    def _check(self, path: KeyPath, value: Any, place: Any, tree: Tree) -> Iterator[Problem]:
+    def _check(
+        self, path: KeyPath, value: Any, place: Callable[[KeyPath], str]
+    ) -> Iterator[Problem]:
         if isinstance(path[-1], int):
-            yield from self._check_item(path, value, place, tree)
+            yield from self._check_item(path, value, place)
             return
         where = place(path)
         unknown = self._check_name(path, where)
@@ -123,29 +167,27 @@ class KeyTable:
         item = _item_class(str(path[0]), str(path[1])) if len(path) == 2 else None
         if item and isinstance(value, list):
             for index, entry in enumerate(value):
-                yield from self._check_item((*path, index), entry, place, tree)
+                yield from self._check_item((*path, index), entry, place)
             return
         key = self.find(path)
         if key is None or (isinstance(value, str) and "${" in value):
             return
-        if key.type.text_only() and path in tree.text:
-            return  # a number written where a name belongs keeps its own spelling
         if not key.type.accepts(value):
-            yield _wrong_type(path, value, key.type.describe(), where, key.type)
+            yield wrong_type(path, value, key, where)
 
-    def _check_item(self, path: KeyPath, value: Any, place: Any, tree: Tree) -> Iterator[Problem]:
+    def _check_item(
+        self, path: KeyPath, value: Any, place: Callable[[KeyPath], str]
+    ) -> Iterator[Problem]:
         if self._keys_at(path) is None:
             return
         if not isinstance(value, dict):
             hint = None
             if isinstance(value, str):
                 hint = f"write {dotted(path)} as a mapping: {{name: {value}}}"
-            yield Problem(
-                f"{dotted(path)} is {_described(value)}, not a mapping", place(path), hint
-            )
+            yield Problem(f"{dotted(path)} is {described(value)}, not a mapping", place(path), hint)
             return
         for name, entry in value.items():
-            yield from self._check((*path, name), entry, place, tree)
+            yield from self._check((*path, name), entry, place)
 
     def _check_name(self, path: KeyPath, where: str) -> list[Problem]:
         keys = self._keys_at(path[:-1])
@@ -153,28 +195,66 @@ class KeyTable:
         if keys is None or name in keys or legacy.is_known(path):
             return []
         parent = dotted(path[:-1])
-        if replaced := legacy.replacement(path, self.algorithm):
+        if replaced := legacy.replacement(path):
             return [Problem(f"{dotted(path)} means nothing here", where, replaced)]
-        hint = did_you_mean(name, keys, parent + ".")
-        if hint is None:
-            elsewhere = [section for section, known in self.sections.items() if name in known]
-            hint = f"did you mean {elsewhere[0]}.{name}?" if elsewhere else None
+        hint = (
+            self._exact_elsewhere(str(path[0]), name)
+            or did_you_mean(name, keys, parent + ".")
+            or self._near_elsewhere(name)
+        )
         if hint is None and path[0] == "training":
             hint = f"fai-rl keys {self.algorithm or 'sft'} lists every key"
+        if hint is None:
+            hint = f"the keys are {', '.join(keys)}"
         return [Problem(f"unknown key {dotted(path)}", where, hint)]
+
+    def _exact_elsewhere(self, home: str, name: str) -> str | None:
+        """Say where a key of this very name lives: in a list's items, a section, an algorithm."""
+        for section in dict.fromkeys((home, *self.sections)):
+            for key in self.sections.get(section, {}):
+                item = _item_class(section, key)
+                if section == home and item and name in own_keys(item):
+                    return f"did you mean {section}.{key}[0].{name}?"
+        if name in self.sections:
+            return f"{name} is a section: write it at the start of a line"
+        for section, known in self.sections.items():
+            if name in known:
+                return f"did you mean {section}.{name}?"
+        others = [
+            other
+            for other, entry in ALGORITHMS.items()
+            if other != self.algorithm and name in config_keys(entry.config)
+        ]
+        if home == "training" and others:
+            return f"it is a key of {', '.join(others)}, not of {self.algorithm}"
+        return None
+
+    def _near_elsewhere(self, name: str) -> str | None:
+        for section, known in self.sections.items():
+            if hint := did_you_mean(name, known, section + "."):
+                return hint
+        return None
 
     def _unknown_section(self, section: str, content: Any, where: str) -> list[Problem]:
         if section in legacy.SECTIONS:
             problem = legacy.section_problem(section, content, where)
             return [problem] if problem else []
-        hint = did_you_mean(section, self.sections)
-        if hint is None:
-            homes = [name for name, keys in self.sections.items() if section in keys]
-            hint = f"did you mean {homes[0]}.{section}?" if homes else None
-        sections = ", ".join(self.sections)
-        return [
-            Problem(f"unknown section {section}", where, hint or f"the sections are {sections}")
-        ]
+        homes = [name for name, keys in self.sections.items() if section in keys]
+        hint = f"did you mean {homes[0]}.{section}?" if homes else None
+        hint = (
+            hint
+            or did_you_mean(section, self.sections)
+            or legacy.replacement((section,))
+            or self._near_elsewhere(section)
+            or f"the sections are {', '.join(self.sections)}"
+        )
+        return [Problem(f"unknown section {section}", where, hint)]
+
+
+def _section_hint(section: str, content: Any) -> str | None:
+    if section == "wandb" and isinstance(content, bool | str):
+        return "write wandb: {enabled: true} or {enabled: false}"
+    return f"write {section}: and its keys below it" if isinstance(content, list) else None
 
 
 def _item_class(section: str, key: str) -> type | None:
@@ -188,34 +268,3 @@ def _item_class(section: str, key: str) -> type | None:
         item = get_args(hint)[0]
         return item if isinstance(item, type) and dataclasses.is_dataclass(item) else None
     return None
-
-
-def _described(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'the text "{value}"' if len(value) < 60 else f'the text "{value[:57]}…"'
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "a mapping"
-    return str(value)
-
-
-def _wrong_type(
-    path: KeyPath, value: Any, wanted: str, where: str, accepted: ValueType | None = None
-) -> Problem:
-    hint = None
-    if accepted and accepted.choices and isinstance(value, str):
-        hint = did_you_mean(value, [str(choice) for choice in accepted.choices])
-    elif (
-        isinstance(value, str)
-        and (plain := parse_scalar(value)) is not value
-        and (accepted and accepted.accepts(plain))
-    ):
-        hint = f"leave the quotes out: {path[-1]}: {value}"
-    elif accepted and accepted.text_only() and not isinstance(value, list | dict):
-        hint = f'put it in quotes: {path[-1]}: "{value}"'
-    elif accepted and "int" in accepted.kinds and isinstance(value, float) and value.is_integer():
-        hint = f"write {int(value)}"
-    return Problem(f"{dotted(path)} must be {wanted}, not {_described(value)}", where, hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fai_rl.recipes.overrides import dotted
 from fai_rl.recipes.yaml_tree import KeyPath
 from fai_rl.utils.errors import Problem
 
@@ -29,6 +30,17 @@ _REPLACED: dict[tuple[str, str], str] = {
     ("model", "use_peft"): "write model.use_lora",
     ("model", "use_bnb_nested_quant"): "write model.bnb_4bit_use_double_quant",
     ("model", "model_revision"): "write model.revision",
+    ("model", "name"): "write model.base_model_name",
+    ("model", "lora_rank"): "write model.lora_r",
+    ("model", "r"): "write model.lora_r",
+    ("model", "target_modules"): "write model.lora_target_modules",
+    ("training", "lr"): "write training.learning_rate",
+    ("training", "epochs"): "write training.num_train_epochs",
+    ("training", "num_epochs"): "write training.num_train_epochs",
+    ("training", "batch_size"): "write training.per_device_train_batch_size",
+    ("training", "micro_batch_size"): "write training.per_device_train_batch_size",
+    ("training", "optimizer"): "write training.optim",
+    ("training", "lr_scheduler"): "write training.lr_scheduler_type",
     ("training", "max_seq_length"): "TRL calls it max_length: write training.max_length",
     ("training", "evaluation_strategy"): "write training.eval_strategy",
     ("training", "no_cuda"): "write training.use_cpu",
@@ -38,6 +50,9 @@ _REPLACED: dict[tuple[str, str], str] = {
     ("training", "num_gpus"): "give --num-gpus on the command line, or launch.num_processes",
     ("training", "dataset_name"): "write data.datasets: [{name: …}]",
     ("training", "model_name_or_path"): "write model.base_model_name",
+    ("training", "num_processes"): "write launch.num_processes",
+    ("launch", "num_gpus"): "give --num-gpus on the command line, or launch.num_processes",
+    ("data", "path"): "write data.datasets: [{name: …}]",
     ("data", "dataset_name"): "write data.datasets: [{name: …}]",
     ("datasets", "path"): "write name",
     ("datasets", "config_name"): "write subset",
@@ -49,6 +64,7 @@ _S3 = (
     "with your own tool when the run has ended"
 )
 _MEDIA = "images and videos are not supported: text recipes only"
+ALGORITHMS = {"sft_vlm": _MEDIA}
 
 
 def _disabled(section: str, hint: str) -> Callable[[Any, str], Problem | None]:
@@ -93,12 +109,16 @@ def dropped_problem(path: KeyPath, value: Any, where: str) -> Problem | None:
         return None
     name = _short(path)[1]
     hint = _REPLACED.get(_short(path)) or (_S3 if name.startswith("s3_") else _MEDIA)
-    return Problem(f"{'.'.join(map(str, path))}: {value!r} can't be had here", where, hint)
+    shown = str(value).lower() if isinstance(value, bool) else value
+    return Problem(f"{dotted(path)}: {shown} can't be had here", where, hint)
 
 
-def replacement(path: KeyPath, algorithm: str | None) -> str | None:
-    """Return what to write instead of a key that means nothing here."""
+def replacement(path: KeyPath) -> str | None:
+    """Return what to write instead of a key, or a key without its section, of elsewhere."""
     home, name = _short(path)
+    if len(path) == 1:
+        found = [hint for (_, known), hint in _REPLACED.items() if known == name]
+        return found[-1] if found else None
     if name.startswith("s3_"):
         return _S3
     if home in {"data", "datasets", "model"} and name.startswith(

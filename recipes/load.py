@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from fai_rl.recipes import legacy, rules
 from fai_rl.recipes.algorithms import ALGORITHMS, ALIASES, algorithm_name
 from fai_rl.recipes.key_table import KeyTable
-from fai_rl.recipes.overrides import Override, dotted, parse_overrides, parse_path
+from fai_rl.recipes.merging import Layer, merge, resolve
+from fai_rl.recipes.overrides import Override, dotted, parse_overrides
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.recipes.schema import REQUIRED
 from fai_rl.recipes.shipped import find_profile, find_recipe
-from fai_rl.recipes.yaml_tree import Tree, parse_file
+from fai_rl.recipes.value_types import ValueType
+from fai_rl.recipes.yaml_tree import Tree, parse_file, parse_scalar
 from fai_rl.utils.errors import Problem, RecipeError
-from fai_rl.utils.redaction import is_secret_key, is_secret_value
+from fai_rl.utils.redaction import literal_secrets
 from fai_rl.utils.suggest import did_you_mean
 
 
@@ -42,29 +42,27 @@ def load(
         RecipeError: With every mistake found.
     """
     problems: list[Problem] = []
-    tree, shown = Tree({}), "the command line"
-    name = "recipe"
-    if recipe is not None:
-        path = find_recipe(str(recipe))
-        shown, name = _shown(path), path.stem
-        try:
-            tree = parse_file(path, shown)
-        except RecipeError as error:
-            problems.extend(error.problems)
+    tree, shown, name, readable = _read(recipe, problems)
     given: list[Override] = []
     for argument in overrides or []:
         try:
             given.extend(parse_overrides([argument]))
         except RecipeError as error:
             problems.extend(error.problems)
-    if tree.value is None:
-        problems.append(Problem(f"{shown} is empty", hint="a recipe has model, data and training"))
-        tree = Tree({})
+    given = [override for override in given if not _disables(override, tree)]
+    layers = []
+    for profile in ["auto", *(profiles or [])]:
+        try:
+            layers.append(find_profile(profile, abilities))
+        except RecipeError as error:
+            problems.extend(error.problems)
 
-    algorithm, algorithm_problem = _algorithm(tree, given, shown)
+    algorithm, algorithm_problem = _algorithm([*layers, (shown, tree)], given)
     if algorithm_problem:
         problems.append(algorithm_problem)
     table = KeyTable(algorithm)
+    layers = [(layer_name, table.spelled(layer)) for layer_name, layer in layers]
+    tree = table.spelled(tree)
     problems.extend(table.problems(tree, shown))
     values: list[tuple[Override, Any]] = []
     for override in given:
@@ -76,24 +74,19 @@ def load(
         problems.extend(found)
         if not found:
             values.append((override, value))
-    layers = []
-    for profile in ["auto", *(profiles or [])]:
-        try:
-            layers.append(find_profile(profile, abilities))
-        except RecipeError as error:
-            problems.extend(error.problems)
     for layer_name, layer in layers:
         problems.extend(table.problems(layer, layer_name))
-    if problems and not isinstance(tree.value, dict):
-        raise RecipeError(problems)
+    if not isinstance(tree.value, dict):
+        raise RecipeError(_unique(problems))
 
-    merged, origin, merge_problems = _merge(tree, shown, layers, values, table)
+    merged, origin, merge_problems = merge([*layers, (shown, tree)], values)
     problems.extend(merge_problems)
     problems.extend(_literal_secrets(merged, origin))
-    problems.extend(_missing(merged, {problem.where for problem in problems}, shown))
+    if readable:
+        problems.extend(_missing(merged, problems, shown))
     if problems:
         raise RecipeError(_unique(problems))
-    resolved = _resolve(merged, table, origin, shown)
+    resolved = resolve(merged, table, origin, shown)
     resolved["training"]["algorithm"] = algorithm
     for key, value in ALGORITHMS[algorithm or "sft"].defaults.items():
         resolved["training"].setdefault(key, value)
@@ -106,6 +99,36 @@ def load(
     return result
 
 
+def _read(recipe: str | Path | None, problems: list[Problem]) -> tuple[Tree, str, str, bool]:
+    """Return a recipe's tree, what messages call it, its name, and whether it was readable."""
+    if recipe is None:
+        return Tree({}), "the command line", "recipe", True
+    path = find_recipe(str(recipe))
+    shown = _shown(path)
+    try:
+        tree = parse_file(path, shown, problems)
+    except RecipeError as error:
+        problems.extend(error.problems)
+        return Tree({}), shown, path.stem, False
+    if tree.value is None:
+        hint = "a recipe has model, data and training; fai-rl recipes lists whole ones"
+        problems.append(Problem(f"{shown} is empty", hint=hint))
+        return Tree({}), shown, path.stem, False
+    return tree, shown, path.stem, True
+
+
+def _disables(override: Override, tree: Tree) -> bool:
+    """Apply `s3.enabled=false`, which makes a section that means nothing here harmless."""
+    section, *rest = override.path
+    if section not in legacy.SECTIONS or rest != ["enabled"]:
+        return False
+    if parse_scalar(override.raw.strip()) is not False:
+        return False
+    if isinstance(tree.value, dict):
+        tree.value.pop(section, None)
+    return True
+
+
 def _shown(path: Path) -> str:
     try:
         return str(path.resolve().relative_to(Path.cwd()))
@@ -113,130 +136,75 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _algorithm(tree: Tree, given: list[Override], shown: str) -> tuple[str | None, Problem | None]:
-    """Return the algorithm a recipe names, or what is wrong with the name."""
+def _algorithm(layers: list[Layer], given: list[Override]) -> tuple[str | None, Problem | None]:
+    """Return the algorithm that is named last, or what is wrong with the name."""
     value: Any = None
-    where = shown
-    training = tree.value.get("training") if isinstance(tree.value, dict) else None
-    if isinstance(training, dict) and "algorithm" in training:
-        value = training["algorithm"]
-        where = f"{shown}:{tree.lines[('training', 'algorithm')]}"
+    where = ""
+    for shown, tree in layers:
+        training = tree.value.get("training") if isinstance(tree.value, dict) else None
+        if isinstance(training, dict) and "algorithm" in training:
+            value = training["algorithm"]
+            where = f"{shown}:{tree.lines.get(('training', 'algorithm'), 1)}"
     for override in given:
-        if override.path == ("training", "algorithm"):
-            value, where = override.raw, f"override {override.source}"
+        try:
+            if override.path == ("training", "algorithm"):
+                value = override.read(ValueType(frozenset({"str"}))).value
+            elif override.path == ("training",):
+                value = override.read(None).value["algorithm"]
+            else:
+                continue
+        except (RecipeError, KeyError, TypeError):
+            continue  # reported with the other overrides, or no concern of this one
+        where = override.where
     if value in (None, ""):
         return None, None  # reported with the other missing keys
     name = algorithm_name(value) if isinstance(value, str) else ""
     if name in ALGORITHMS:
         return name, None
     names = [*ALGORITHMS, *ALIASES]
-    hint = did_you_mean(str(value), names) or f"the algorithms are {', '.join(names)}"
+    hint = (
+        legacy.ALGORITHMS.get(name)
+        or did_you_mean(str(value), names)
+        or f"the algorithms are {', '.join(names)}"
+    )
     return None, Problem(f"unknown algorithm {value}", where, hint)
 
 
 def _secret_problem(override: Override, value: Any) -> list[Problem]:
-    if value is None or (isinstance(value, str) and value.startswith("${")):
-        return []
-    if not is_secret_key(override.dotted) and not is_secret_value(value):
-        return []
     return [
         Problem(
-            f"{override.dotted} on the command line is seen by everyone on this machine",
+            f"{dotted(path)} on the command line is seen by everyone on this machine",
             "the command line",
             "set an environment variable instead, such as WANDB_API_KEY or HF_TOKEN",
         )
+        for path in literal_secrets(value, override.path)
     ]
 
 
 def _literal_secrets(config: Any, origin: dict[str, str]) -> list[Problem]:
     """Refuse secrets that a person typed into a recipe file."""
-    problems = []
-    plain: Any = OmegaConf.to_container(config, resolve=False)
-    for section, keys in plain.items():
-        for key, value in keys.items() if isinstance(keys, dict) else ():
-            secret = is_secret_key(str(key)) or is_secret_value(value)
-            if secret and isinstance(value, str) and not value.startswith("${"):
-                problems.append(
-                    Problem(
-                        f"{section}.{key} holds a secret that everyone with the recipe can read",
-                        origin.get(f"{section}.{key}"),
-                        "set an environment variable, and write ${oc.env:ITS_NAME} here",
-                    )
-                )
-    return problems
+    plain = OmegaConf.to_container(config, resolve=False)
+    return [
+        Problem(
+            f"{dotted(path)} holds a secret that everyone with the recipe can read",
+            origin.get(dotted(path)),
+            "set an environment variable, and write ${oc.env:ITS_NAME} here",
+        )
+        for path in literal_secrets(plain)
+    ]
 
 
-def _merge(
-    tree: Tree,
-    shown: str,
-    layers: list[tuple[str, Tree]],
-    values: list[tuple[Override, Any]],
-    table: KeyTable,
-) -> tuple[Any, dict[str, str], list[Problem]]:
-    """Merge profiles, file and overrides; say where each value came from."""
-    problems: list[Problem] = []
-    origin: dict[str, str] = {}
-    config: Any = OmegaConf.create({})
-    for layer_name, layer in [*layers, (shown, tree)]:
-        content = {k: v for k, v in _spelled(layer, table).items() if v is not None}
-        content.pop("description", None)
-        for section in legacy.SECTIONS:
-            content.pop(section, None)
-        try:
-            config = OmegaConf.merge(config, OmegaConf.create(content))
-        except OmegaConfBaseException as error:
-            problems.append(_omegaconf_problem(error, layer, layer_name))
-        for path, line in layer.lines.items():
-            origin[dotted(path)] = f"{layer_name}:{line}"
-    for override, value in values:
-        problem = _past_the_end(config, override)
-        if problem:
-            problems.append(problem)
-            continue
-        try:
-            OmegaConf.update(config, override.dotted, value, merge=isinstance(value, dict))
-        except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
-            text = str(error).splitlines()[0]
-            problems.append(
-                Problem(f"can't set {override.dotted}: {text}", f"override {override.source}")
-            )
-        origin[override.dotted] = f"override {override.source}"
-    return config, origin, problems
-
-
-def _past_the_end(config: Any, override: Override) -> Problem | None:
-    """Return the error for a list position that isn't there."""
-    node = OmegaConf.to_container(config, resolve=False)
-    for depth, part in enumerate(override.path):
-        if isinstance(part, int):
-            parent = dotted(override.path[:depth])
-            count = len(node) if isinstance(node, list) else 0
-            if not isinstance(node, list) or not 0 <= part < count:
-                items = f"{count} item{'s' * (count != 1)}"
-                hint = f"positions start at 0; to add one, give the whole list: {parent}=[{{…}}, …]"
-                return Problem(
-                    f"{parent} has {items}, so there is no [{part}]",
-                    f"override {override.source}",
-                    hint,
-                )
-            node = node[part]
-        elif isinstance(node, list):
-            parent = dotted(override.path[:depth])
-            return Problem(
-                f"{parent} is a list: say which item",
-                f"override {override.source}",
-                f"write {parent}[0].{part}=…",
-            )
-        else:
-            node = node.get(part) if isinstance(node, dict) else None
-    return None
-
-
-def _missing(config: Any, places: set[str | None], shown: str) -> list[Problem]:
-    """Return the required keys that nobody set."""
+def _missing(config: Any, found: list[Problem], shown: str) -> list[Problem]:
+    """Return the required keys that nobody set, but for those set under a misspelt name."""
     problems = []
     plain = OmegaConf.to_container(config, resolve=False)
+    hints = [problem.hint or "" for problem in found]
     for key in REQUIRED:
+        section = key.partition(".")[0]
+        if any(key in hint or f"mean {section}?" in hint for hint in hints):
+            continue
+        if any(problem.message.startswith(f"{key} must be") for problem in found):
+            continue
         node: Any = plain
         for part in key.split("."):
             node = node.get(part) if isinstance(node, dict) else None
@@ -258,52 +226,6 @@ def _missing(config: Any, places: set[str | None], shown: str) -> list[Problem]:
     return problems
 
 
-def _resolve(config: Any, table: KeyTable, origin: dict[str, str], shown: str) -> dict[str, Any]:
-    """Return plain values: interpolations filled in, moved and dropped keys seen to."""
-    try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        path = parse_path(str(getattr(error, "full_key", "") or "")) or ()
-        where = origin.get(dotted(path), shown)
-        text = str(getattr(error, "msg", None) or error).splitlines()[0]
-        raise RecipeError(f"can't resolve {dotted(path)}: {text}", where) from None
-    assert isinstance(plain, dict)
-    # What fails now and did not before came in through an interpolation.
-    problems = table.problems(Tree(plain), shown)
-    if problems:
-        raise RecipeError([Problem(p.message, shown, p.hint) for p in problems])
-    result: dict[str, Any] = {str(name): dict(section or {}) for name, section in plain.items()}
-    result.setdefault("training", {})
-    for section, keys in list(result.items()):
-        for key in list(keys):
-            if (section, key) in legacy.MOVED:
-                home, name = legacy.MOVED[section, key]
-                result[home].setdefault(name, keys.pop(key))
-            elif legacy.is_known((section, key)):
-                del keys[key]
-    for name in ("datasets", "eval_datasets"):
-        for index, entry in enumerate(result.get("data", {}).get(name) or []):
-            for key in list(entry):
-                if legacy.is_known(("data", name, index, key)):
-                    del entry[key]
-    return result
-
-
-def _spelled(tree: Tree, table: KeyTable) -> Any:
-    """Return a file's values, with numbers written for text-only keys kept as they were spelled."""
-    content = copy.deepcopy(tree.value)
-    for path, text in tree.text.items():
-        key = table.find(path) if len(path) > 1 else None
-        if key is None or not key.type.text_only():
-            continue
-        node = content
-        for part in path[:-1]:
-            node = node[part]
-        if node[path[-1]] is not None:
-            node[path[-1]] = text
-    return content
-
-
 def _profile_notes(
     layers: list[tuple[str, Tree]], tree: Tree, values: list[tuple[Override, Any]]
 ) -> list[str]:
@@ -320,12 +242,6 @@ def _profile_notes(
                         f"{own[key]} and wins: add {section}.{key}={value} to overrule it"
                     )
     return notes
-
-
-def _omegaconf_problem(error: Exception, layer: Tree, name: str) -> Problem:
-    path = parse_path(str(getattr(error, "full_key", "") or "")) or ()
-    where = f"{name}:{layer.lines.get(path, 1)}"
-    return Problem(str(error).splitlines()[0], where)
 
 
 def _unique(problems: list[Problem]) -> list[Problem]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from fai_rl.recipes.value_types import ValueType
-from fai_rl.recipes.yaml_tree import KeyPath, parse
+from fai_rl.recipes.yaml_tree import KeyPath, Tree, parse, parse_scalar
 from fai_rl.utils.errors import Problem, RecipeError
 
 _PART = re.compile(r"\.?([A-Za-z_][\w-]*)|\.?(\d+)(?=\.|\[|$)|\[(-?\d+)\]")
@@ -32,8 +31,14 @@ class Override:
         """The key in one spelling: `data.datasets[0].name`."""
         return dotted(self.path)
 
-    def value(self, accepted: ValueType | None) -> Any:
-        """Return the value, read as YAML 1.2, or as plain text where the key takes only text.
+    @property
+    def where(self) -> str:
+        """The override as messages name its place."""
+        shown = self.source if len(self.source) <= 200 else self.source[:199] + "…"
+        return f"override {shown}"
+
+    def read(self, accepted: ValueType | None) -> Tree:
+        """Return the value, read as YAML 1.2, or as it was typed where the key takes only text.
 
         Args:
             accepted: What the key accepts; None where the key isn't known.
@@ -41,21 +46,29 @@ class Override:
         Raises:
             RecipeError: The value isn't YAML and the key takes more than text.
         """
+        if accepted is not None and accepted.text_only():
+            return Tree(self._text())
         try:
-            tree = parse(self.raw)
+            return parse(self.raw)
         except RecipeError as error:
-            if accepted is not None and accepted.text_only():
-                return self.raw
             raise RecipeError(
                 f"can't read the value of {self.dotted}",
-                f"override {self.source}",
+                self.where,
                 f"{error.problems[0].message}\nquote text that holds YAML's own signs, "
                 f"as in {self.dotted}='\"…\"'",
             ) from None
-        value = tree.value
-        if accepted is not None and accepted.text_only():
-            return value if value is None or isinstance(value, str) else self.raw
-        return value
+
+    def _text(self) -> str | None:
+        word = self.raw.strip()
+        if parse_scalar(word) is None:
+            return None
+        if word[:1] in ("'", '"'):
+            try:
+                value = parse(word).value
+            except RecipeError:
+                return self.raw
+            return value if isinstance(value, str) else self.raw
+        return self.raw
 
 
 def dotted(path: KeyPath) -> str:
@@ -92,6 +105,9 @@ def parse_overrides(arguments: list[str]) -> list[Override]:
     """
     overrides, problems = [], []
     for argument in arguments:
+        if not argument.isascii() and argument.encode(errors="replace").decode() != argument:
+            problems.append(Problem("an override is not UTF-8", f"override {argument!a}"))
+            continue
         key, equals, raw = argument.partition("=")
         path = parse_path(key)
         if equals and path is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from fai_rl.recipes.schema import (
     TrainingConfig,
     WandbConfig,
 )
+from fai_rl.recipes.yaml_tree import dump, parse
+from fai_rl.utils.redaction import redact
 
 
 @dataclass
@@ -59,6 +63,12 @@ class Recipe:
         """The run's folder."""
         return Path(self.training.output_dir or f"outputs/{self.name}")
 
+    def where(self, key: str) -> str | None:
+        """Return the place that gave `key`, or the list item or mapping around it."""
+        while key not in self.origin and "." in key:
+            key = key.rpartition("[" if key.endswith("]") else ".")[0]
+        return self.origin.get(key) if "." in key else None
+
     def trl_value(self, key: str) -> Any:
         """Return a TRL key's value: as given, or TRL's own default."""
         if key in self.trl:
@@ -82,6 +92,15 @@ class Recipe:
             "wandb": dataclasses.asdict(self.wandb),
         }
 
+    def as_yaml(self) -> str:
+        """Return the recipe as a recipe file's text, without secrets."""
+        return dump(_map_text(redact(self.as_dict()), _escaped))
+
+    @classmethod
+    def from_yaml(cls, text: str, name: str = "recipe") -> Recipe:
+        """Return the recipe that `as_yaml` wrote, without checking it again."""
+        return cls.from_dict(_map_text(parse(text).value, _unescaped), name)
+
     @classmethod
     def from_dict(cls, sections: dict[str, Any], name: str = "recipe") -> Recipe:
         """Return the recipe that `sections`, already validated, describe."""
@@ -100,3 +119,20 @@ class Recipe:
             wandb=WandbConfig(**(sections.get("wandb") or {})),
             name=name,
         )
+
+
+def _map_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _map_text(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_map_text(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _escaped(text: str) -> str:
+    """Return text in which `${` means itself; backslashes before it are doubled."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"(\\+)\$\{", lambda match: match[1][: len(match[1]) // 2] + "${", text)

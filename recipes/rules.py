@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from fai_rl.recipes import ranges
+from fai_rl.recipes.config_reader import config_keys
 from fai_rl.recipes.recipe import Recipe
-from fai_rl.recipes.schema import DatasetConfig
+from fai_rl.recipes.schema import DatasetConfig, ModelConfig
 from fai_rl.utils.errors import Problem
+from fai_rl.utils.suggest import did_you_mean
 
+# transformers' own names; anything else it takes is a kernel's repository on the hub.
+_ATTENTION = (
+    "eager", "sdpa", "flex_attention",
+    "flash_attention_2", "flash_attention_3", "flash_attention_4",
+)  # fmt: skip
 DATA_FILES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 
 
@@ -21,21 +29,22 @@ def check(recipe: Recipe) -> list[Problem]:
         recipe: Changed in place: `data.max_length` becomes TRL's `max_length`, and so on.
     """
     problems = [*_two_names(recipe), *_model(recipe), *_data(recipe), *_training(recipe)]
-    problems.extend(_ranges(recipe))
+    problems.extend(ranges.check(recipe))
     _wandb(recipe)
     recipe.notes.extend(_ignored(recipe))
     return problems
 
 
 def _problem(recipe: Recipe, key: str, message: str, hint: str | None = None) -> Problem:
-    return Problem(message, recipe.origin.get(key), hint)
+    return Problem(message, recipe.where(key), hint)
 
 
 def _two_names(recipe: Recipe) -> Iterator[Problem]:
     """Let `data.max_length` and `data.dataset_num_proc` stand for TRL's keys of that name."""
+    known = config_keys(recipe.algorithm.config)
     for key in ("max_length", "dataset_num_proc"):
         given = getattr(recipe.data, key)
-        if given is None:
+        if given is None or key not in known:
             continue
         if key in recipe.trl and recipe.trl[key] != given:
             yield _problem(
@@ -44,7 +53,9 @@ def _two_names(recipe: Recipe) -> Iterator[Problem]:
                 f"data.{key} is {given} and training.{key} is {recipe.trl[key]}",
                 "they are one setting: keep one of them",
             )
-        recipe.trl.setdefault(key, given)
+        if key not in recipe.trl:
+            recipe.trl[key] = given
+            recipe.origin.setdefault(f"training.{key}", recipe.where(f"data.{key}") or "")
     model = recipe.model
     if model.use_flash_attention:
         if model.attn_implementation not in (None, "flash_attention_2"):
@@ -82,10 +93,21 @@ def _model(recipe: Recipe) -> Iterator[Problem]:
             "model.trust_remote_code runs the repository's code, whatever it becomes",
             "pin what you have read: set model.revision to a commit",
         )
-    name = model.base_model_name
-    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+    attention = model.attn_implementation
+    if attention and "/" not in attention and attention not in _ATTENTION:
         yield _problem(
-            recipe, "model.base_model_name", f"model.base_model_name: there is no folder {name}"
+            recipe,
+            "model.attn_implementation",
+            f"unknown model.attn_implementation {attention}",
+            did_you_mean(attention, _ATTENTION) or f"there are {', '.join(_ATTENTION)}",
+        )
+    name = model.base_model_name
+    if name.startswith((".", "/", "~")) and not _is_local(name):
+        yield _problem(
+            recipe,
+            "model.base_model_name",
+            f"model.base_model_name: there is no folder {name}",
+            f"relative paths start at {Path.cwd()}",
         )
     elif "://" in name:
         yield _problem(
@@ -104,7 +126,7 @@ def _model(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _is_local(name: str) -> bool:
-    return name.startswith("builtin:") or Path(name).expanduser().is_dir()
+    return name.startswith("builtin:") or os.path.isdir(os.path.expanduser(name))
 
 
 def _data(recipe: Recipe) -> Iterator[Problem]:
@@ -170,22 +192,20 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
 
 def _local_file(recipe: Recipe, where: str, name: str) -> Iterator[Problem]:
     """Say at once that a local data file isn't there."""
-    if name.startswith(("s3://", "gs://")):
+    if "://" in name:
         yield _problem(
             recipe,
             f"{where}.name",
-            f"{where}.name: rows are not read from {name.split(':')[0]} buckets",
+            f"{where}.name: rows are not read from {name.split(':')[0]} addresses",
             "copy the file here with your own tool and give its path",
         )
         return
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     is_file = path.suffix.lower() in DATA_FILES
-    if not (is_file or name.startswith((".", "/", "~"))) or "*" in name or "://" in name:
+    if not (is_file or name.startswith((".", "/", "~"))) or "*" in name:
         return
-    if not path.exists():
-        from fai_rl.utils.suggest import did_you_mean
-
-        folder = path.parent if path.parent.is_dir() else None
+    if not os.path.exists(path):
+        folder = path.parent if os.path.isdir(path.parent) else None
         names = os.listdir(folder) if folder else []
         hint = did_you_mean(path.name, names, f"{folder}/") or (
             f"relative paths start at {Path.cwd()}" if not path.is_absolute() else None
@@ -224,13 +244,19 @@ def _training(recipe: Recipe) -> Iterator[Problem]:
             "evaluation.exact_match needs held-out rows",
             "cut them off with data.eval_size=200, or name a set in data.eval_datasets",
         )
-    if trl("load_best_model_at_end") and not has_eval:
-        yield _problem(
-            recipe,
-            "training.load_best_model_at_end",
-            "training.load_best_model_at_end needs an evaluation set to tell which is best",
-            "cut one off with data.eval_size=0.05, or name one in data.eval_datasets",
-        )
+    yield from _best_model(recipe, has_eval)
+    for key, instead in (
+        ("deepspeed", "training.deepspeed_config"),
+        ("fsdp", "launch.strategy=fsdp2"),
+        ("fsdp_config", "launch.strategy=fsdp2"),
+    ):
+        if recipe.trl.get(key):
+            yield _problem(
+                recipe,
+                f"training.{key}",
+                f"training.{key} would change the trainer but not the launcher",
+                f"write {instead}, which sets up both",
+            )
     if trl("packing") and trl("max_length") is None:
         yield _problem(
             recipe,
@@ -252,82 +278,38 @@ def _training(recipe: Recipe) -> Iterator[Problem]:
             "training.assistant_only_loss needs chat turns and data.format is plain",
             "set data.format=chat",
         )
-    configs = [
-        key
-        for key, value in (
-            ("training.deepspeed_config", recipe.training.deepspeed_config),
-            ("training.deepspeed", trl("deepspeed")),
-            ("launch.strategy", recipe.launch.strategy.startswith(("fsdp", "zero"))),
-            ("training.fsdp", trl("fsdp")),
-        )
-        if value
-    ]
-    if len(configs) > 1:
+    config, strategy = recipe.training.deepspeed_config, recipe.launch.strategy
+    if config and strategy not in ("auto", "deepspeed"):
         yield _problem(
             recipe,
-            configs[0],
-            f"{' and '.join(configs)} each choose how the model is shared",
+            "training.deepspeed_config",
+            f"training.deepspeed_config and launch.strategy {strategy} each choose how the model "
+            "is shared",
             "keep one of them",
         )
 
 
-_AT_LEAST: dict[str, float] = {
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "learning_rate": 0,
-    "weight_decay": 0,
-    "warmup_steps": 0,
-    "max_grad_norm": 0,
-    "max_length": 2,
-    "dataloader_num_workers": 0,
-    "logging_steps": 0,
-    "seed": 0,
-}
-
-
-def _ranges(recipe: Recipe) -> Iterator[Problem]:
-    for key, least in _AT_LEAST.items():
-        value = recipe.trl.get(key)
-        if isinstance(value, int | float) and not value >= least:
-            yield _problem(
-                recipe, f"training.{key}", f"training.{key} must be at least {least}, not {value}"
-            )
-    epochs = recipe.trl.get("num_train_epochs")
-    if epochs is not None and not epochs > 0:
+def _best_model(recipe: Recipe, has_eval: bool) -> Iterator[Problem]:
+    if not recipe.trl_value("load_best_model_at_end"):
+        return
+    if not has_eval:
         yield _problem(
             recipe,
-            "training.num_train_epochs",
-            f"training.num_train_epochs must be above 0, not {epochs}",
+            "training.load_best_model_at_end",
+            "training.load_best_model_at_end needs an evaluation set to tell which is best",
+            "cut one off with data.eval_size=0.05, or name one in data.eval_datasets",
         )
-    steps = recipe.trl.get("max_steps")
-    if steps is not None and steps < 1 and steps != -1:
+        return
+    default = "steps" if recipe.trl.get("eval_steps") else "epoch"
+    evaluated, saved = recipe.trl.get("eval_strategy", default), recipe.trl_value("save_strategy")
+    if saved not in (evaluated, "best"):
         yield _problem(
             recipe,
-            "training.max_steps",
-            f"training.max_steps must be at least 1, not {steps}",
-            "-1 counts by num_train_epochs",
+            "training.load_best_model_at_end",
+            f"training.load_best_model_at_end: the model is saved by {saved} and evaluated by "
+            f"{evaluated}, so the best one need not be saved",
+            f"set training.save_strategy={evaluated}",
         )
-    model = recipe.model
-    whole: list[tuple[str, Any, bool]] = [
-        ("model.lora_r", model.lora_r, model.lora_r >= 1),
-        ("model.lora_dropout", model.lora_dropout, 0 <= model.lora_dropout < 1),
-        ("data.max_bad_rows", recipe.data.max_bad_rows, recipe.data.max_bad_rows >= 0),
-        ("data.eval_size", recipe.data.eval_size, (recipe.data.eval_size or 1) > 0),
-        (
-            "launch.num_processes",
-            recipe.launch.num_processes,
-            (recipe.launch.num_processes or 1) >= 1,
-        ),
-        (
-            "evaluation.num_samples",
-            recipe.evaluation.num_samples,
-            recipe.evaluation.num_samples >= 1,
-        ),
-    ]
-    for name, value, fine in whole:
-        if not fine:
-            yield _problem(recipe, name, f"{name} can't be {value}")
 
 
 def _wandb(recipe: Recipe) -> None:
@@ -361,9 +343,9 @@ def _ignored(recipe: Recipe) -> Iterator[str]:
             "data.eval_size=0.05 cuts one off"
         )
     if not recipe.model.use_lora:
-        keys = [k for k in recipe.origin if k.startswith("model.lora_") and "[" not in k]
-        if keys:
-            yield f"{', '.join(keys)} have no effect without model.use_lora"
+        yield from _unused(recipe, "lora_", "use_lora")
+    if not recipe.model.load_in_4bit:
+        yield from _unused(recipe, "bnb_4bit_", "load_in_4bit")
     if recipe.trl.get("save_only_model"):
         yield "training.save_only_model leaves out the optimizer: this run can't be resumed"
     if recipe.model.torch_dtype == "float16" and not recipe.model.use_lora:
@@ -373,3 +355,18 @@ def _ignored(recipe: Recipe) -> Iterator[str]:
                 f"float16 weights with training.adam_epsilon={epsilon}: Adam's epsilon is zero in "
                 "float16; set training.adam_epsilon=1e-4, or train LoRA adapters"
             )
+
+
+def _unused(recipe: Recipe, prefix: str, switch: str) -> Iterator[str]:
+    """Name the model's keys that are set to something and switched off."""
+    names = [
+        field.name
+        for field in dataclasses.fields(ModelConfig)
+        if field.name.startswith(prefix)
+        and f"model.{field.name}" in recipe.origin
+        and getattr(recipe.model, field.name) != field.default
+    ]
+    if names:
+        have = "has" if len(names) == 1 else "have"
+        shown = ", ".join(f"model.{name}" for name in names)
+        yield f"{shown} {have} no effect without model.{switch}"

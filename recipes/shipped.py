@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fai_rl.recipes.yaml_tree import Tree, parse_file
 from fai_rl.utils.errors import RecipeError
-from fai_rl.utils.suggest import did_you_mean
+from fai_rl.utils.suggest import did_you_mean, nearest
 
 ROOM = Path(__file__).parent
 TRAINING = ROOM / "training"
@@ -39,15 +40,31 @@ def find_recipe(name: str) -> Path:
     Raises:
         RecipeError: There is no such recipe.
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(name))
+    if name and os.path.exists(path):  # unlike Path.exists, false for names too long to be one
         return path
     shipped = shipped_recipes()
-    short = path.with_suffix("").as_posix().removeprefix("recipes/training/")
+    short = Path(os.path.splitext(name)[0]).as_posix().removeprefix("recipes/training/")
     if short in shipped:
         return shipped[short]
-    hint = did_you_mean(short, shipped) or "fai-rl recipes lists the shipped ones"
-    raise RecipeError(f"no recipe {name}", "--recipe", hint)
+    hint = _near_file(path) or did_you_mean(short, shipped)
+    if hint is None:
+        stems = {known.partition("/")[2]: known for known in shipped}
+        near = [stems[stem] for stem in nearest(path.stem, stems)]
+        hint = f"did you mean {' or '.join(near)}?" if near else None
+    raise RecipeError(
+        f"no recipe {name}", "--recipe", hint or "fai-rl recipes lists the shipped ones"
+    )
+
+
+def _near_file(path: Path) -> str | None:
+    """Suggest a recipe file beside a path that isn't there."""
+    if path.suffix not in (".yaml", ".yml") or not os.path.isdir(path.parent):
+        return None
+    names = sorted(entry.name for entry in path.parent.glob("*.y*ml"))
+    same = [name for name in names if Path(name).stem == path.stem]
+    prefix = "" if path.parent == Path() else f"{path.parent}/"
+    return did_you_mean(path.name, same or names, prefix)
 
 
 def find_profile(name: str, abilities: frozenset[str] = frozenset()) -> tuple[str, Tree]:
@@ -64,16 +81,33 @@ def find_profile(name: str, abilities: frozenset[str] = frozenset()) -> tuple[st
         RecipeError: There is no such profile, or its file isn't one.
     """
     profiles = shipped_profiles()
-    path = profiles.get(name) or Path(name)
-    if not path.is_file():
+    path = profiles.get(name) or Path(os.path.expanduser(name))
+    if not name or not os.path.isfile(path):
         hint = did_you_mean(name, profiles) or f"the profiles are {', '.join(profiles)}"
         raise RecipeError(f"no profile {name}", "--profile", hint)
-    tree = parse_file(path, f"profile {path.stem}")
+    shown = f"profile {name}" if name in profiles else name
+    tree = parse_file(path, shown)
     if not isinstance(tree.value, dict):
-        raise RecipeError(f"profile {name} holds no sections", str(path))
-    if "choose" in tree.value:
-        fitting = [entry for entry in tree.value["choose"] if entry.get("when") in abilities]
-        chosen = dict(fitting[0]) if fitting else {}
-        chosen.pop("when", None)
-        return f"profile {path.stem}", Tree(chosen)
-    return f"profile {path.stem}", tree
+        raise RecipeError(f"{shown} holds no sections", shown, "a profile is a part of a recipe")
+    return shown, _chosen(tree, shown, abilities) if "choose" in tree.value else tree
+
+
+def _chosen(tree: Tree, shown: str, abilities: frozenset[str]) -> Tree:
+    """Return the first entry of a profile's `choose` list that fits the machine."""
+    entries = tree.value["choose"]
+    listed = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    if not listed or set(tree.value) != {"choose"}:
+        raise RecipeError(
+            "choose is a list of entries, and all that a profile with it holds",
+            f"{shown}:{tree.lines.get(('choose',), 1)}",
+            "choose:\n  - when: cpu\n    training: {use_cpu: true}",
+        )
+    for index, entry in enumerate(entries):
+        if entry.get("when") not in abilities:
+            continue
+        base = ("choose", index)
+        content = {key: value for key, value in entry.items() if key != "when"}
+        lines = {at[2:]: line for at, line in tree.lines.items() if at[:2] == base and at[2:]}
+        text = {at[2:]: word for at, word in tree.text.items() if at[:2] == base}
+        return Tree(content, lines, text)
+    return Tree({})

@@ -17,6 +17,15 @@ _NAMES = {
     "dict": "a mapping",
     "none": "null",
 }
+_PLURALS = {
+    "int": "whole numbers",
+    "float": "numbers",
+    "bool": "true or false",
+    "str": "text",
+    "list": "lists",
+    "dict": "mappings",
+    "none": "null",
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,8 @@ class ValueType:
 
     def _word(self, name: str) -> str:
         if name == "list" and self.items and "any" not in self.items:
-            inner = ValueType(self.items).describe()
-            return f"a list of {inner.removeprefix('a ')}"
+            inner = " or ".join(_PLURALS[kind] for kind in _PLURALS if kind in self.items)
+            return f"a list of {inner}"
         return _NAMES[name]
 
     def accepts(self, value: Any) -> bool:
@@ -67,6 +76,10 @@ class ValueType:
     def text_only(self) -> bool:
         """Tell whether every value but null is text."""
         return bool(self.kinds) and self.kinds <= {"str", "none"}
+
+    def text_items(self) -> bool:
+        """Tell whether every item of a list is text."""
+        return "list" in self.kinds and self.items == {"str"}
 
 
 def _literal(value: Any) -> str:

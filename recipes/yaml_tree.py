@@ -25,10 +25,13 @@ MAX_NODES = 10_000
 MAX_DEPTH = 40
 KeyPath = tuple[str | int, ...]
 
-_INT = re.compile(r"[-+]?[0-9]+$")
-_BASED = re.compile(r"0o[0-7]+$|0x[0-9a-fA-F]+$")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
+_SAFE_LENGTH = 1000  # shorter texts can't nest deep enough to do harm
+_MAX_DIGITS = 400  # Python refuses to read much longer whole numbers, and no key means one
+
+_INT = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -55,42 +58,53 @@ def parse_scalar(text: str) -> Any:
     """Return what a plain scalar means under the YAML 1.2 core schema."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.match(text):
+    if len(text) > _MAX_DIGITS:
+        return text
+    if _INT.fullmatch(text):
         return int(text)
-    if _BASED.match(text):
+    if _BASED.fullmatch(text):
         return int(text, 0)
-    if _FLOAT.match(text):
+    if _FLOAT.fullmatch(text):
         return float(text)
-    if _SPECIAL.match(text):
+    if _SPECIAL.fullmatch(text):
         return float(text.lower().replace(".", "", 1).lstrip("+"))
     return text
 
 
-def parse(text: str, name: str = "") -> Tree:
+def parse(text: str, name: str = "", problems: list[Problem] | None = None) -> Tree:
     """Return the document in `text`.
 
+    Args:
+        text: One YAML document.
+        name: What messages call it.
+        problems: Where given, mistakes that leave the rest readable (a key written twice, a tag)
+            are added to it, so that the rest is checked too; otherwise they are raised.
+
     Raises:
-        RecipeError: It isn't YAML, has a key twice, or its aliases expand beyond `MAX_NODES`. Every
-            duplicate is reported.
+        RecipeError: It isn't YAML, has a key twice, or its aliases expand beyond `MAX_NODES`.
     """
     try:
+        if len(text) > _SAFE_LENGTH:
+            _refuse_depth(text, name)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}" if mark else name
-        raise RecipeError(
-            f"not YAML: {error.problem or error.context}", place, _syntax_hint(text, mark)
-        ) from None
+        raise RecipeError(_syntax_problem(error, text, name)) from None
     except yaml.YAMLError as error:
-        raise RecipeError(f"not YAML: {error}".splitlines()[0], name) from None
+        raise RecipeError(_character_problem(error, text, name)) from None
+    except UnicodeEncodeError as error:
+        raise RecipeError(
+            f"not UTF-8: character {error.start + 1} is half of one", name or None
+        ) from None
     builder = _Builder(name)
     tree = Tree(None if node is None else builder.build(node, ()), builder.lines, builder.text)
-    if builder.problems:
+    if problems is None and builder.problems:
         raise RecipeError(builder.problems)
+    if problems is not None:
+        problems.extend(builder.problems)
     return tree
 
 
-def parse_file(path: Path, shown: str | None = None) -> Tree:
+def parse_file(path: Path, shown: str | None = None, problems: list[Problem] | None = None) -> Tree:
     """Return the document in a file.
 
     Raises:
@@ -106,10 +120,68 @@ def parse_file(path: Path, shown: str | None = None) -> Tree:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
         raise RecipeError(
-            f"{shown} is not a text file in UTF-8: byte {error.start} is 0x{raw[error.start]:02x}"
+            f"{shown} is not a text file in UTF-8: byte {error.start} is 0x{raw[error.start]:02x}",
+            f"{shown}:{line}",
+            "save it as UTF-8 in your editor",
         ) from None
-    return parse(text, shown)
+    return parse(text, shown, problems)
+
+
+def _refuse_depth(text: str, name: str) -> None:
+    """Refuse nesting that would overflow the stack of libyaml's recursive composer."""
+    depth = 0
+    event: Any
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _too_large(name, event.start_mark.line + 1)
+
+
+def _too_large(name: str, line: int) -> RecipeError:
+    return RecipeError(
+        f"aliases or nesting expand this file beyond {MAX_NODES:,} values or {MAX_DEPTH} levels",
+        f"{name}:{line}" if name else None,
+        "write the values out, or keep them in a dataset file",
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that would be a number under YAML 1.2, as well as under PyYAML's 1.1."""
+
+
+for _pattern in (_INT, _BASED, _FLOAT):
+    _Dumper.add_implicit_resolver(
+        "tag:fai-rl:number", re.compile(rf"(?:{_pattern.pattern})\Z"), list("-+.0123456789")
+    )
+
+
+def dump(value: Any) -> str:
+    """Return plain values as a document that `parse` reads back as the same values."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Problem:
+    message, mark = error.problem or error.context, error.problem_mark or error.context_mark
+    context = error.context or ""
+    # What was never closed is named by where it was opened, not by where the file ended.
+    unclosed = {"quoted scalar": "quote", "flow sequence": "[", "flow mapping": "{"}
+    opened = next((sign for words, sign in unclosed.items() if words in context), None)
+    if error.context_mark and (opened or "simple key" in context):
+        mark = error.context_mark
+    if opened and ("end of stream" in str(message) or "expected ','" in str(message)):
+        message = f"a {opened} is not closed"
+    place = f"{name}:{mark.line + 1}" if mark and name else name
+    return Problem(f"not YAML: {message}", place or None, _syntax_hint(text, mark))
+
+
+def _character_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
+    position = getattr(error, "position", None)
+    line = text.count("\n", 0, position) + 1 if isinstance(position, int) else 1
+    message = str(error).splitlines()[0]
+    return Problem(f"not YAML: {message}", f"{name}:{line}" if name else None)
 
 
 def _syntax_hint(text: str, mark: yaml.Mark | None) -> str | None:
@@ -119,7 +191,17 @@ def _syntax_hint(text: str, mark: yaml.Mark | None) -> str | None:
     line = lines[min(mark.line, len(lines) - 1)]
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "the line is indented with a tab: use spaces"
-    return f"the line reads: {line.strip()[:80]}" if line.strip() else None
+    content = line.strip()
+    if not content:
+        return None
+    shown = f"the line reads: {content[:80]}"
+    if re.match(r"[\w.-]+:[^\s:/]+$", content):
+        return f"{shown}\nput a space after the colon"
+    if re.match(r"(- )?[\w.-]+: *[%@`*&!|>]", content):
+        return f"{shown}\nput text that starts with one of YAML's own signs in quotes"
+    if content.count(": ") > 1:
+        return f"{shown}\nput text that holds a colon in quotes"
+    return shown
 
 
 class _Builder:
@@ -135,16 +217,11 @@ class _Builder:
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
         self._count += 1
         if self._count > MAX_NODES or len(path) > MAX_DEPTH:
-            raise RecipeError(
-                f"aliases or nesting expand this file beyond {MAX_NODES:,} values",
-                f"{self.name}:{node.start_mark.line + 1}",
-                "write the values out, or keep them in a dataset file",
-            )
+            raise _too_large(self.name, node.start_mark.line + 1)
         self.lines.setdefault(path, node.start_mark.line + 1)
         if node.tag not in _TAGS:
             tag = node.tag.replace("tag:yaml.org,2002:", "!!")
             self._problem(f"YAML tag {tag} is not supported", node.start_mark.line + 1)
-            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 
 BUILTIN_DATASETS: dict[str, str] = {
-    "addition": "two-digit addition, 23 + 58 -> 81; the sums in the test split are never in train",
+    "addition": "two-digit addition, 23+58 -> 81; the sums in the test split are never in train",
 }
 
 _NUM_HELD_OUT = 400
@@ -26,7 +26,7 @@ def builtin_rows(name: str, split: str) -> list[dict[str, str]]:
 
     Returns:
         Rows `{"question": ..., "answer": ...}`, new dictionaries on every call, always in the
-        same order. For `addition`: 7,300 or so rows of train and 400 of test.
+        same order. For `addition`: 7,304 rows of train and 400 of test.
 
     Raises:
         KeyError: No built-in data set has this name.

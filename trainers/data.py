@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.recipes.schema import DatasetConfig
 from fai_rl.trainers.formats import make_format
-from fai_rl.trainers.readers import Placed, read_rows
+from fai_rl.trainers.readers import is_here, read_rows
 from fai_rl.trainers.row_report import BadRow, RowReport
 from fai_rl.utils.errors import DataError, FaiRLError, Problem
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from fai_rl.trainers.tokenization import Tokenization, TokenReport
 
 _BATCH = 1000
+# Rows whose columns are taken together: a first row may lack what the others have.
+_LOOK_AHEAD = 100
+# Rows of a stream that are shuffled among each other, and tokenized at once.
+_STREAM_BUFFER = 1000
+_STREAM_BATCH = 100
 Row = dict[str, Any]
 
 
@@ -45,23 +51,44 @@ def formatted_rows(
         DataError: The dataset can't be read, or too many rows are bad.
     """
     data = recipe.data
-    rows: Iterator[Placed] = read_rows(entry, data.max_row_bytes, data.streaming)
-    convert = None
-    for place, row in rows:
+    where = _places(entry, recipe)
+    report.where = where("name")
+    rows = read_rows(entry, data.max_row_bytes, data.streaming, report)
+    first = list(islice(rows, _LOOK_AHEAD))
+    columns = dict.fromkeys(name for _, row in first if not isinstance(row, BadRow) for name in row)
+    convert = make_format(entry, data, columns, chat, report, where) if columns else None
+    for place, row in chain(first, rows):
         report.read += 1
         try:
             if isinstance(row, BadRow):
                 raise row
             if convert is None:
-                convert = make_format(entry, data, row, chat, report)
+                convert = make_format(entry, data, row, chat, report, where)
             result = convert(row)
         except BadRow as bad:
             report.add_bad(place, bad)
-            report.enforce(data.max_bad_rows, finished=False)
+            report.enforce_so_far(data.max_bad_rows)
             continue
-        report.kept += 1
         yield place, result
-    report.enforce(data.max_bad_rows, finished=True)
+    report.enforce(data.max_bad_rows)
+
+
+def _places(entry: DatasetConfig, recipe: Recipe) -> Callable[[str], str | None]:
+    """Return a function that gives the place in the recipe of one of the dataset's keys."""
+    prefix = next(
+        (
+            f"data.{kind}[{index}]"
+            for kind in ("datasets", "eval_datasets")
+            for index, other in enumerate(getattr(recipe.data, kind))
+            if other is entry
+        ),
+        "data.datasets",
+    )
+
+    def where(key: str) -> str | None:
+        return recipe.origin.get(f"{prefix}.{key}") or recipe.origin.get(prefix)
+
+    return where
 
 
 def check_sources(recipe: Recipe, seconds: float = 5.0) -> list[RowReport]:
@@ -77,6 +104,7 @@ def check_sources(recipe: Recipe, seconds: float = 5.0) -> list[RowReport]:
     problems: list[Problem] = []
     reports = []
     end = time.monotonic() + seconds
+    chat = recipe.data.format != "plain"
     for entry in [*recipe.data.datasets, *recipe.data.eval_datasets]:
         report = RowReport(entry.name)
         reports.append(report)
@@ -84,22 +112,16 @@ def check_sources(recipe: Recipe, seconds: float = 5.0) -> list[RowReport]:
             report.note("on the hub: read when training starts")
             continue
         try:
-            for number, _ in enumerate(formatted_rows(entry, recipe, True, report)):
-                if number % _BATCH == 0 and time.monotonic() > end:
+            for _ in formatted_rows(entry, recipe, chat, report):
+                if report.read % _BATCH == 0 and time.monotonic() > end:
+                    report.enforce_so_far(recipe.data.max_bad_rows, slack=0)
                     report.note(f"the first {report.read:,} rows were looked at")
                     break
         except FaiRLError as error:
-            problems.extend(error.problems)
+            problems.extend(p for p in error.problems if p not in problems)
     if problems:
         raise DataError(problems)
     return reports
-
-
-def is_here(name: str) -> bool:
-    """Tell whether a dataset needs no network."""
-    from fai_rl.trainers.readers import _is_local
-
-    return name.startswith("builtin:") or _is_local(name)
 
 
 @dataclass
@@ -135,15 +157,52 @@ def prepare(
     Raises:
         DataError: Rows that can't be read or trained on, or none left.
     """
+    with _told_to_others(folder, main_process):
+        return _prepare(recipe, tokenization, folder, main_process)
+
+
+@contextmanager
+def _told_to_others(folder: Path, main_process: bool) -> Iterator[None]:
+    """Let a failure of the main process end the others with the same words.
+
+    The others wait for the main process and would find no files, or a closed connection, and bury
+    its error under theirs.
+    """
+    from accelerate import PartialState
+
+    mark = folder / "failed.json"
+    if not main_process:
+        if mark.exists():
+            problems = json.loads(mark.read_text(encoding="utf-8"))
+            raise DataError([Problem(**problem) for problem in problems])
+        yield
+        return
+    mark.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        if PartialState().num_processes > 1:
+            problems = (
+                error.problems
+                if isinstance(error, FaiRLError)
+                else [Problem(f"preparing data failed: {type(error).__name__}: {error}")]
+            )
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.write_text(json.dumps([asdict(p) for p in problems]), encoding="utf-8")
+            PartialState().wait_for_everyone()  # where the others wait; see the adapters
+        raise
+
+
+def _prepare(
+    recipe: Recipe, tokenization: Tokenization, folder: Path, main_process: bool
+) -> Prepared:
     writer = _Writer(recipe, tokenization, folder, main_process)
     if recipe.data.streaming:
         train = writer.stream()
     else:
-        parts = (
-            [writer.write("train", [e], i) for i, e in enumerate(recipe.data.datasets)]
-            if (recipe.data.datasets[0].weight is not None)
-            else [writer.write("train", recipe.data.datasets)]
-        )
+        weighted = recipe.data.datasets[0].weight is not None
+        groups = [[e] for e in recipe.data.datasets] if weighted else [recipe.data.datasets]
+        parts = [writer.write("train", group, index) for index, group in enumerate(groups)]
         train = _mixed(parts, recipe, writer.rows)
     evaluation: Dataset | None = None
     if recipe.data.eval_datasets:
@@ -161,6 +220,11 @@ def prepare(
     return Prepared(train, evaluation, held_out, writer.rows, writer.tokens)
 
 
+def _seed(recipe: Recipe) -> int:
+    seed = recipe.trl_value("seed")
+    return 42 if seed is None else int(seed)
+
+
 def _mixed(parts: list[Dataset], recipe: Recipe, reports: list[RowReport]) -> Dataset:
     if len(parts) == 1:
         return parts[0]
@@ -171,7 +235,7 @@ def _mixed(parts: list[Dataset], recipe: Recipe, reports: list[RowReport]) -> Da
     mixed = interleave_datasets(
         parts,
         probabilities=shares,
-        seed=int(recipe.trl_value("seed") or 42),
+        seed=_seed(recipe),
         stopping_strategy="first_exhausted",
     )
     available = sum(len(part) for part in parts)
@@ -196,7 +260,7 @@ def _cut_off(train: Any, recipe: Recipe) -> tuple[Any, Any]:
             f"and {count} to evaluate on",
             hint=f"there are {len(train):,} rows: name a smaller share or number",
         )
-    parts = train.train_test_split(test_size=count, seed=int(recipe.trl_value("seed") or 42))
+    parts = train.train_test_split(test_size=count, seed=_seed(recipe))
     return parts["train"], parts["test"]
 
 
@@ -240,12 +304,9 @@ class _Writer:
                 if keep_text:
                     columns["row"] = [json.dumps(texts[row["index"]]) for row in batch]
                 stream.write_batch(pa.record_batch(columns, schema=schema))
-        report = self.tokens[kind]
-        if report.rows == 0:
-            raise _no_labels(report, kind, self.tokenization.max_length)
 
     def _encoded(
-        self, kind: str, entries: list[DatasetConfig]
+        self, kind: str, entries: list[DatasetConfig], batch_size: int = _BATCH
     ) -> Iterator[tuple[list[Row], list[Row]]]:
         from fai_rl.trainers.tokenization import TokenReport
 
@@ -254,31 +315,51 @@ class _Writer:
             counts = RowReport(entry.name)
             self.rows.append(counts)
             rows = formatted_rows(entry, self.recipe, self.chat, counts)
-            while batch := list(islice(rows, _BATCH)):
+            before = report.rows
+            while batch := list(islice(rows, batch_size)):
                 places = [place for place, _ in batch]
                 texts = [row for _, row in batch]
-                yield self.tokenization.encode(texts, places, report), texts
+                yield self.tokenization.encode(texts, places, report, counts.add_bad), texts
+            counts.enforce(self.recipe.data.max_bad_rows)
+            if report.rows == before:
+                raise _no_labels(counts, report, self.tokenization.max_length)
 
     def stream(self) -> IterableDataset:
-        """Return training rows that are read as training goes."""
+        """Return training rows that are read as training goes; the first are read at once.
+
+        Raises:
+            DataError: The first rows of a source can't be trained on.
+        """
         from datasets import IterableDataset, interleave_datasets
 
-        def rows(entries: list[DatasetConfig]) -> Iterator[Row]:
-            for row in chain.from_iterable(batch for batch, _ in self._encoded("train", entries)):
-                yield {"input_ids": row["input_ids"], "labels": row["labels"]}
-
         entries = self.recipe.data.datasets
-        if entries[0].weight is None:
-            return IterableDataset.from_generator(rows, gen_kwargs={"entries": entries})
+        for entry in entries:
+            next(self.stream_rows([entry]))
+        self.tokens.clear()
+        self.rows = [RowReport(entry.name) for entry in entries]
+        for report in self.rows:
+            report.note(f"read while training, shuffled within {_STREAM_BUFFER:,} rows at a time")
+        weighted = entries[0].weight is not None
+        groups = [[entry] for entry in entries] if weighted else [entries]
+        # A copy, so that the reports above stay as they are.
+        source = _Writer(self.recipe, self.tokenization, self.folder, False)
         streams = [
-            IterableDataset.from_generator(rows, gen_kwargs={"entries": [e]}) for e in entries
+            IterableDataset.from_generator(source.stream_rows, gen_kwargs={"entries": group})
+            for group in groups
         ]
-        weights = [entry.weight or 0.0 for entry in entries]
-        return interleave_datasets(
-            streams,
-            probabilities=[weight / sum(weights) for weight in weights],
-            seed=int(self.recipe.trl_value("seed") or 42),
-        )
+        seed = _seed(self.recipe)
+        mixed = streams[0]
+        if weighted:
+            weights = [entry.weight or 0.0 for entry in entries]
+            shares = [weight / sum(weights) for weight in weights]
+            mixed = interleave_datasets(streams, probabilities=shares, seed=seed)
+        return mixed.shuffle(seed=seed, buffer_size=_STREAM_BUFFER)
+
+    def stream_rows(self, entries: list[DatasetConfig]) -> Iterator[Row]:
+        """Yield ids and labels. A method, so that worker processes can be sent it."""
+        for batch, _ in self._encoded("train", entries, _STREAM_BATCH):
+            for row in batch:
+                yield {"input_ids": row["input_ids"], "labels": row["labels"]}
 
 
 def _uses_chat(recipe: Recipe, tokenization: Tokenization) -> bool:
@@ -291,9 +372,10 @@ def _uses_chat(recipe: Recipe, tokenization: Tokenization) -> bool:
     return has_template if recipe.data.format == "auto" else recipe.data.format == "chat"
 
 
-def _no_labels(report: TokenReport, kind: str, max_length: int | None) -> DataError:
+def _no_labels(counts: RowReport, report: TokenReport, max_length: int | None) -> DataError:
     return DataError(
-        f"none of the {report.unlabelled:,} {kind} rows has a token to train on",
-        hint=f"every answer lies beyond training.max_length={max_length} "
+        f"{counts.source}: none of its {counts.kept:,} rows has a token to train on",
+        counts.where,
+        f"every answer lies beyond training.max_length={max_length} "
         f"(the longest row has {report.longest:,} tokens): raise it, or shorten the prompts",
     )

@@ -12,7 +12,10 @@ def data_lines(data: Prepared, max_length: int | None, packing: bool) -> list[st
     """Return the lines: rows read and dropped per source, then tokens, cuts and dropped rows."""
     lines = []
     for source in data.rows:
-        lines.append(f"data: {source.source}: {source.read:,} rows read, {source.kept:,} kept")
+        if source.read:
+            lines.append(f"data: {source.source}: {source.read:,} rows read, {source.kept:,} kept")
+        else:
+            lines.append(f"data: {source.source}")
         lines += [f"  dropped {reason}" for reason in source.reasons()]
         lines += [f"  {note}" for note in source.notes]
     for kind, report in data.tokens.items():

@@ -1,34 +1,38 @@
-"""Reading rows from files, the hub and the built-in sets, each with the place it stands at.
-
-Local text formats are read line by line by the standard library rather than by Arrow's readers:
-those stop at the first broken line without naming it, turn `NA` into null and date-like text into
-dates.
-"""
+"""Reading rows from files, the hub and the built-in sets, each with the place it stands at."""
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fai_rl.recipes.schema import DatasetConfig
 from fai_rl.trainers.builtin_data import BUILTIN_DATASETS, builtin_rows
-from fai_rl.trainers.row_report import BadRow, excerpt
+from fai_rl.trainers.file_readers import SUFFIXES, Placed, read_file, too_large
+from fai_rl.trainers.row_report import BadRow, RowReport, excerpt
 from fai_rl.utils.errors import DataError
 from fai_rl.utils.suggest import did_you_mean
 
-# A row, or what is wrong with it, after the place it stands at ("train.jsonl:17", "row 17").
-Placed = tuple[str, dict[str, Any] | BadRow]
-SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
-_SLICE = re.compile(r"^(?P<split>[\w.-]+)\[(?P<start>\d*)(?P<sp>%?):(?P<stop>\d*)(?P<ep>%?)\]$")
+_SLICE = re.compile(r"^(?P<split>[\w.-]+)\[(?P<start>-?\d*%?):(?P<stop>-?\d*%?)\]$")
+_SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "eval": "validation",
+}
+Note = Callable[[str], None]
 
 
 def read_rows(
-    entry: DatasetConfig, max_row_bytes: int, streaming: bool = False
+    entry: DatasetConfig, max_row_bytes: int, streaming: bool, report: RowReport
 ) -> Iterator[Placed]:
     """Yield the rows of one dataset, at most `max_samples`.
 
@@ -36,23 +40,102 @@ def read_rows(
         entry: The dataset as the recipe names it.
         max_row_bytes: Larger rows are bad rows.
         streaming: Read hub datasets as a stream instead of downloading them first.
+        report: Told what a person should know about the source.
 
     Raises:
         DataError: The dataset can't be found or read at all.
     """
-    name = entry.name
-    if name.startswith("builtin:"):
-        rows = _builtin(name.removeprefix("builtin:"), entry.split)
-    elif _is_local(name):
-        rows = _local(entry, max_row_bytes)
+    if is_here(entry.name):
+        for key in ("subset", "revision"):
+            if getattr(entry, key):
+                raise DataError(
+                    f"{entry.name} is no hub dataset: {key} means nothing to it",
+                    hint=f"leave {key} out",
+                )
+        rows = _sliced(entry, max_row_bytes, report)
     else:
         rows = _hub(entry, streaming)
-    return islice(rows, entry.max_samples)
+    for place, row in islice(rows, entry.max_samples):
+        if not isinstance(row, BadRow) and (size := _size(row)) > max_row_bytes:
+            row = too_large(size, max_row_bytes)
+        yield place, row
 
 
-def _is_local(name: str) -> bool:
+def is_here(name: str) -> bool:
+    """Tell whether a dataset needs no network: it is built in, or a file's name."""
     path = Path(name).expanduser()
-    return path.exists() or path.suffix.lower() in SUFFIXES or name.startswith((".", "/", "~"))
+    return (
+        name.startswith(("builtin:", ".", "/", "~"))
+        or "*" in name
+        or path.suffix.lower() in SUFFIXES
+        or path.exists()
+    )
+
+
+def _size(value: Any) -> int:
+    """Return the number of characters in a row's texts; only what is large matters."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list) else 0
+
+
+def _sliced(entry: DatasetConfig, max_row_bytes: int, report: RowReport) -> Iterator[Placed]:
+    """Yield local rows, cut to a `[10%:20%]` slice as hub datasets are."""
+    cut = _SLICE.match(entry.split)
+    if not cut:
+        return _whole(entry, entry.split, max_row_bytes, report)
+    rows = _whole(entry, cut["split"], max_row_bytes, report)
+    start, stop = cut["start"], cut["stop"]
+    if not any(character in start + stop for character in "-%"):
+        kept = islice(rows, int(start or 0), int(stop) if stop else None)
+        return _said_if_empty(kept, entry, report)
+    everything = list(rows)
+
+    def bound(text: str) -> int | None:
+        if not text:
+            return None
+        return round(int(text[:-1]) * len(everything) / 100) if text[-1] == "%" else int(text)
+
+    return _said_if_empty(iter(everything[bound(start) : bound(stop)]), entry, report)
+
+
+def _said_if_empty(
+    rows: Iterator[Placed], entry: DatasetConfig, report: RowReport
+) -> Iterator[Placed]:
+    number = 0
+    for number, placed in enumerate(rows, 1):  # noqa: B007 - the count is wanted after the loop
+        yield placed
+    if not number:
+        report.note(f"split {entry.split} lies beyond its end, or is empty")
+
+
+def _whole(
+    entry: DatasetConfig, split: str, max_row_bytes: int, report: RowReport
+) -> Iterator[Placed]:
+    name = entry.name
+    if name.startswith("builtin:"):
+        return _builtin(name.removeprefix("builtin:"), split)
+    files = _files(name, split, report.note)
+    twice = Counter(path.name for path in files)
+    return (
+        placed
+        for path in files
+        for placed in _noted(path, str(path) if twice[path.name] > 1 else path.name, max_row_bytes)
+    )
+
+
+def _noted(path: Path, label: str, max_row_bytes: int) -> Iterator[Placed]:
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(
+            f"{path}: files of this kind aren't read",
+            hint=f"rows are read from files that end in {', '.join(SUFFIXES)}",
+        )
+    try:
+        yield from read_file(path, label, max_row_bytes)
+    except PermissionError:
+        raise DataError(f"{path} may not be read", hint="change its permissions") from None
 
 
 def _builtin(name: str, split: str) -> Iterator[Placed]:
@@ -65,24 +148,23 @@ def _builtin(name: str, split: str) -> Iterator[Placed]:
     try:
         rows = builtin_rows(name, split)
     except ValueError as error:
-        raise DataError(str(error)) from None
+        raise DataError(str(error), hint="set split to one of them") from None
     return ((f"row {number}", dict(row)) for number, row in enumerate(rows, 1))
 
 
-def _files(name: str) -> list[Path]:
+def _files(name: str, split: str, note: Note) -> list[Path]:
     path = Path(name).expanduser()
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not found:
-            raise DataError(f"no data file in {name}", hint=f"files end in {', '.join(SUFFIXES)}")
-        return found
-    if "*" in name:
+        found = [p for p in path.iterdir() if p.is_file()]
+        return _said(_of_split(name, found, split, note), note)
+    if "*" in name and not path.exists():
         anchor = Path(path.anchor) if path.is_absolute() else Path()
-        pattern = str(path.relative_to(anchor)) if path.is_absolute() else str(path)
+        pattern = str(path.relative_to(path.anchor))
         found = sorted(p for p in anchor.glob(pattern) if p.is_file())
         if not found:
-            raise DataError(f"no file matches {name}")
-        return found
+            raise DataError(f"no file matches {name}", hint=f"relative paths start at {Path.cwd()}")
+        _refuse_split(name, split, "a pattern of files")
+        return _said(found, note)
     if not path.exists():
         names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(
@@ -90,209 +172,72 @@ def _files(name: str) -> list[Path]:
             hint=did_you_mean(path.name, names, f"{path.parent}/")
             or f"relative paths start at {Path.cwd()}",
         )
+    _refuse_split(name, split, "a file")
     return [path]
 
 
-def _local(entry: DatasetConfig, max_row_bytes: int) -> Iterator[Placed]:
-    split = _SLICE.match(entry.split)
-    if entry.split != "train" and not (split and split["split"] == "train"):
+def _refuse_split(name: str, split: str, what: str) -> None:
+    if split != "train":
         raise DataError(
-            f"{entry.name} is a file: it has no split {entry.split}",
+            f"{name} is {what}: it has no split {split}",
             hint="leave split out, or cut a part with split: train[:100]; "
             "data.eval_size cuts off an evaluation set",
         )
-    files = _files(entry.name)
-    rows = (placed for path in files for placed in _file(path, max_row_bytes))
-    return _sliced(rows, split) if split else rows
 
 
-def _sliced(rows: Iterator[Placed], split: re.Match[str]) -> Iterator[Placed]:
-    """Apply a `[10%:20]` slice, as hub datasets do."""
-    everything = list(rows)
-
-    def bound(text: str, percent: str, default: int) -> int:
-        if not text:
-            return default
-        return round(int(text) * len(everything) / 100) if percent else int(text)
-
-    start = bound(split["start"], split["sp"], 0)
-    return iter(everything[start : bound(split["stop"], split["ep"], len(everything))])
+def _said(files: list[Path], note: Note) -> list[Path]:
+    """Return the files, and note what a person may not expect of them."""
+    if len(files) > 1:
+        note(f"{len(files)} files: {_listed([p.name for p in files])}")
+    empty = [p.name for p in files if p.stat().st_size == 0]
+    if empty and len(files) > 1:
+        note(f"empty: {_listed(empty)}")
+    return files
 
 
-def _file(path: Path, max_row_bytes: int) -> Iterator[Placed]:
-    suffix = path.suffix.lower()
-    if path.stat().st_size == 0:
-        return
-    if suffix == ".parquet":
-        yield from _parquet(path)
-    elif suffix in (".csv", ".tsv"):
-        yield from _csv(path, "\t" if suffix == ".tsv" else ",", max_row_bytes)
-    elif suffix == ".txt":
-        for number, line in _lines(path, max_row_bytes):
-            if isinstance(line, BadRow):
-                yield f"{path.name}:{number}", line
-            elif line.strip():
-                yield f"{path.name}:{number}", {"text": line}
+def _of_split(name: str, found: list[Path], split: str, note: Note) -> list[Path]:
+    """Return the files of a split: where files are called train or test, these words tell."""
+    files = sorted(p for p in found if p.suffix.lower() in SUFFIXES)
+    if not files:
+        saved = any(p.name in ("state.json", "dataset_dict.json") for p in found)
+        raise DataError(
+            f"no data file in {name}",
+            hint="it was saved by Dataset.save_to_disk: write it with to_parquet or to_json"
+            if saved or any(p.suffix == ".arrow" for p in found)
+            else f"files end in {', '.join(SUFFIXES)}; {name.rstrip('/')}/**/*.jsonl looks into "
+            "folders within",
+        )
+    if any(p.name in ("state.json", "dataset_dict.json") for p in files):
+        raise DataError(
+            f"{name} was saved by Dataset.save_to_disk",
+            hint="write it with to_parquet or to_json, and name that file",
+        )
+    by_split: dict[str, list[Path]] = {}
+    for path in files:
+        words = re.split(r"[^a-z]+", path.stem.lower())
+        named = next((_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS), "")
+        by_split.setdefault(named, []).append(path)
+    splits = sorted(key for key in by_split if key)
+    if not splits and split == "train":
+        chosen = files
+    elif split in by_split:
+        chosen = by_split[split]
     else:
-        yield from _json(path, max_row_bytes)
-
-
-def _lines(path: Path, max_row_bytes: int) -> Iterator[tuple[int, str | BadRow]]:
-    """Yield numbered lines; a line that isn't UTF-8 or is too large is a bad row."""
-    with path.open("rb") as file:
-        offset = 0
-        for number, raw in enumerate(file, 1):
-            if number == 1:
-                _refuse_utf16(path, raw)
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if len(raw) > max_row_bytes:
-                yield number, _too_large(len(raw), max_row_bytes)
-            else:
-                try:
-                    yield number, raw.decode("utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    bad = raw[error.start]
-                    reason = "bytes that are not UTF-8"
-                    yield number, BadRow(reason, f"byte {offset + error.start} is 0x{bad:02x}")
-            offset += len(raw)
-
-
-def _too_large(size: int, limit: int) -> BadRow:
-    return BadRow(f"more than data.max_row_bytes={limit:,}", f"the first has {size:,} bytes")
-
-
-def _refuse_utf16(path: Path, raw: bytes) -> None:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(
-            f"{path} is in UTF-16, not UTF-8",
-            f"{path}, byte 0",
-            f"convert it: iconv -f UTF-16 -t UTF-8 {path.name}",
+            f"{name} has no split {split}",
+            hint=f"its files are named after {', '.join(splits)}"
+            if splits
+            else "no file's name has the word in it; leave split out to read them all",
         )
+    left = [p.name for p in files if p not in chosen]
+    if left:
+        note(f"read {_listed([p.name for p in chosen])} as split {split}; left {_listed(left)}")
+    return chosen
 
 
-def _json(path: Path, max_row_bytes: int) -> Iterator[Placed]:
-    with path.open("rb") as file:
-        head = file.read(4096)
-        _refuse_utf16(path, head)
-        start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start == b"[" or (path.suffix.lower() == ".json" and not _is_json_lines(path)):
-        yield from _json_document(path, max_row_bytes)
-        return
-    for number, line in _lines(path, max_row_bytes):
-        place = f"{path.name}:{number}"
-        if isinstance(line, BadRow):
-            yield place, line
-        elif line.strip():
-            yield place, _json_row(line)
-
-
-def _is_json_lines(path: Path) -> bool:
-    """Tell whether the first line alone is a JSON value."""
-    with path.open("rb") as file:
-        try:
-            json.loads(file.readline())
-        except ValueError:
-            return False
-        rest = file.readline()
-    return True if rest else path.suffix.lower() == ".jsonl"
-
-
-def _json_row(line: str) -> dict[str, Any] | BadRow:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        column = getattr(error, "colno", 1)
-        return BadRow(
-            "broken JSON", f"{getattr(error, 'msg', error)} at column {column}: {excerpt(line, 60)}"
-        )
-    if not isinstance(row, dict):
-        return BadRow("a JSON value that is no object", excerpt(line))
-    return row
-
-
-def _json_document(path: Path, max_row_bytes: int) -> Iterator[Placed]:
-    try:
-        document = json.loads(path.read_bytes())
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}",
-            str(path),
-        ) from None
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"broken JSON: {error.msg}",
-            f"{path}:{error.lineno}",
-            f"column {error.colno}: {excerpt(error.doc[max(0, error.pos - 30) :], 60)}",
-        ) from None
-    if isinstance(document, dict):
-        lists = [value for value in document.values() if isinstance(value, list)]
-        if len(lists) != 1:
-            raise DataError(
-                f"{path} is one JSON object, not rows", str(path), "write a list of rows, or JSONL"
-            )
-        document = lists[0]
-    for number, row in enumerate(document, 1):
-        place = f"{path.name} row {number}"
-        if not isinstance(row, dict):
-            yield place, BadRow("a JSON value that is no object", excerpt(row))
-        elif len(size := json.dumps(row)) > max_row_bytes:
-            yield place, _too_large(len(size), max_row_bytes)
-        else:
-            yield place, row
-
-
-def _csv(path: Path, delimiter: str, max_row_bytes: int) -> Iterator[Placed]:
-    """Yield CSV rows; every value is text, so that NA, null and 007 stay what they are."""
-    with path.open("rb") as file:
-        _refuse_utf16(path, file.read(2))
-    csv.field_size_limit(max(max_row_bytes, 131_072))
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header: list[str] | None = None
-        while True:
-            place = f"{path.name}:{reader.line_num + 1}"
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield place, BadRow("broken CSV", str(error))
-                continue
-            if header is None:
-                header = fields
-                if len(set(header)) < len(header):
-                    raise DataError(f"{path} has a column twice: {', '.join(header)}", f"{path}:1")
-                continue
-            if not fields:
-                continue
-            yield place, _csv_row(header, fields)
-
-
-def _csv_row(header: list[str], fields: list[str]) -> dict[str, Any] | BadRow:
-    for field in fields:
-        if any("\udc80" <= character <= "\udcff" for character in field):
-            shown = field.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            return BadRow("bytes that are not UTF-8", excerpt(shown))
-    if len(fields) != len(header):
-        return BadRow(
-            f"{len(fields)} fields where the header has {len(header)}", excerpt(",".join(fields))
-        )
-    return dict(zip(header, fields, strict=True))
-
-
-def _parquet(path: Path) -> Iterator[Placed]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is no Parquet file: {excerpt(error)}", str(path)) from None
-    number = 0
-    for batch in file.iter_batches(batch_size=1000):
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path.name} row {number}", row
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _hub(entry: DatasetConfig, streaming: bool) -> Iterator[Placed]:
@@ -309,14 +254,16 @@ def _hub(entry: DatasetConfig, streaming: bool) -> Iterator[Placed]:
             streaming=streaming,
         )
     except Exception as error:  # every cause is the user's to mend: name, access, network, split
-        raise _hub_error(entry, error) from error
+        raise _hub_error(entry, error, streaming) from error
     return ((f"row {number}", dict(row)) for number, row in enumerate(dataset, 1))
 
 
-def _hub_error(entry: DatasetConfig, error: Exception) -> DataError:
+def _hub_error(entry: DatasetConfig, error: Exception, streaming: bool) -> DataError:
     text = excerpt(error, 300)
     kind = type(error).__name__
-    if "Unknown split" in text or "BuilderConfig" in text or "Config name" in text:
+    if streaming and "[" in entry.split:
+        hint = "a stream has no slices: set data.streaming=false, or use max_samples"
+    elif any(said in text for said in ("Unknown split", "Bad split", "BuilderConfig", "Config")):
         hint = "set split or subset to one of those"
     elif "gated" in text.lower() or "401" in text or "403" in text:
         hint = "ask for access on the dataset's page, then set HF_TOKEN"

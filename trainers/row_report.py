@@ -8,6 +8,8 @@ from typing import Any
 from fai_rl.utils.errors import DataError
 
 MAX_EXAMPLES = 5
+# Reading goes on for this many bad rows beyond the limit, so that the report shows the whole of it.
+_SLACK = 10_000
 
 
 class BadRow(Exception):
@@ -31,21 +33,26 @@ class RowReport:
     Attributes:
         source: The dataset as the recipe names it.
         read: Rows met so far.
-        kept: Rows handed on.
         bad: By reason: how many, and the places and an excerpt of the first few.
         notes: What else a person should know about this source.
+        where: The place in the recipe that names the source.
     """
 
     source: str
     read: int = 0
-    kept: int = 0
     bad: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    where: str | None = None
 
     @property
     def num_bad(self) -> int:
         """Rows that were dropped."""
         return sum(entry["count"] for entry in self.bad.values())
+
+    @property
+    def kept(self) -> int:
+        """Rows that can be trained on."""
+        return self.read - self.num_bad
 
     def add_bad(self, place: str, error: BadRow) -> None:
         """Count a bad row."""
@@ -68,42 +75,64 @@ class RowReport:
             more = entry["count"] - len(entry["places"])
             if more:
                 places += f" and {more:,} more"
-            excerpt = f": {entry['excerpt']}" if entry["excerpt"] else ""
+            shown = f": {entry['excerpt']}" if entry["excerpt"] else ""
             rows = "row" if entry["count"] == 1 else "rows"
-            lines.append(f"{entry['count']:,} {rows} with {reason} ({places}){excerpt}")
+            lines.append(f"{entry['count']:,} {rows} with {reason} ({places}){shown}")
         return lines
 
-    def enforce(self, max_bad_rows: float, finished: bool) -> None:
-        """Refuse the source when more rows are bad than the recipe allows.
+    def enforce(self, max_bad_rows: float) -> None:
+        """Refuse the source when all its rows were met and more are bad than the recipe allows.
 
         Args:
             max_bad_rows: `data.max_bad_rows`: below 1 a share of the rows, from 1 a number.
-            finished: Whether all rows were met; a share can be judged only then.
 
         Raises:
             DataError: Too many bad rows, or no row left.
         """
+        if self.read == 0:
+            raise DataError(
+                f"0 rows in {self.source}",
+                self.where,
+                "\n".join(self.notes) or "there is nothing in it: is it the right file or split?",
+            )
+        if self.kept == 0:
+            raise DataError(
+                f"{self.source}: none of {self.read:,} rows can be trained on",
+                self.where,
+                "\n".join([*self.reasons(), "mend them, or name other columns"]),
+            )
         limit = max_bad_rows if max_bad_rows >= 1 else max_bad_rows * self.read
-        judged = finished or (max_bad_rows >= 1 and self.num_bad > limit + 1000)
-        if judged and self.num_bad > limit:
-            raise DataError(
-                f"{self.source}: {self.num_bad:,} of {self.read:,} rows can't be trained on",
-                hint="\n".join(
-                    [
-                        *self.reasons(),
-                        f"mend them, or drop them with data.max_bad_rows={self.num_bad}",
-                    ]
-                ),
-            )
-        if finished and self.read == 0:
-            raise DataError(f"0 rows in {self.source}", hint="the file or split is empty")
-        if finished and self.kept == 0:
-            raise DataError(
-                f"no row of {self.source} can be trained on", hint="\n".join(self.reasons())
-            )
+        if self.num_bad > limit:
+            self._refuse(limit, f"{self.num_bad:,} of {self.read:,} rows")
+
+    def enforce_so_far(self, max_bad_rows: float, slack: int = _SLACK) -> None:
+        """Refuse the source before its end, where the number of bad rows already settles it.
+
+        Args:
+            max_bad_rows: As in `enforce`; a share is settled only at the end.
+            slack: Bad rows beyond the limit that are still put up with, for a fuller report.
+
+        Raises:
+            DataError: Too many bad rows.
+        """
+        if (max_bad_rows >= 1 or max_bad_rows == 0) and self.num_bad > max_bad_rows + slack:
+            self._refuse(max_bad_rows, f"{self.num_bad:,} of the first {self.read:,} rows")
+
+    def _refuse(self, limit: float, how_many: str) -> None:
+        allowed = f" (data.max_bad_rows allows {int(limit):,})" if limit else ""
+        raise DataError(
+            f"{self.source}: {how_many} can't be trained on{allowed}",
+            self.where,
+            "\n".join(
+                [
+                    *self.reasons(),
+                    f"mend them, or drop them with data.max_bad_rows={self.num_bad}",
+                ]
+            ),
+        )
 
 
 def excerpt(value: Any, length: int = 80) -> str:
     """Return the start of a value on one line."""
-    text = " ".join(str(value).split())
+    text = " ".join(str(value)[: 4 * length].split())
     return text if len(text) <= length else text[: length - 1] + "…"

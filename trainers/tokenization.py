@@ -7,9 +7,12 @@ calls, and what is cut or dropped is counted. Labels are -100 where no loss is t
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fai_rl.trainers.row_report import BadRow
 from fai_rl.utils.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 Row = dict[str, Any]
+Labelled = tuple[list[int], list[int]]
+_ALTERNATE = "templates want turns to alternate from user to assistant; some take no system message"
 
 
 @dataclass
@@ -70,28 +75,28 @@ class Tokenization:
     assistant_only: bool | None = None
     _training_template: str | None = None
     _masks_assistant: bool | None = None
+    _trains_stop: bool | None = None
 
-    def encode(self, rows: list[Row], places: list[str], report: TokenReport) -> list[Row]:
+    def encode(
+        self,
+        rows: list[Row],
+        places: list[str],
+        report: TokenReport,
+        refuse: Callable[[str, BadRow], None] | None = None,
+    ) -> list[Row]:
         """Return `{"input_ids": [length], "labels": [length]}` for every row that has a label.
 
         Args:
             rows: Rows of one form: prompt and completion, messages, or text.
             places: Where each row stands, for the report.
             report: Counts are added to it.
+            refuse: Told of rows that the chat template can't render, which are then left out.
 
         Raises:
-            DataError: The chat template can't render a row.
+            DataError: The chat template can't render a row, and nobody is to be told.
         """
-        if not rows:
-            return []
-        if "prompt" in rows[0]:
-            encoded = self._pairs(rows, report)
-        elif "messages" in rows[0]:
-            encoded = self._conversations(rows, report)
-        else:
-            encoded = self._texts(rows)
         kept = []
-        for index, (ids, labels) in enumerate(encoded):
+        for index, (ids, labels) in self._encoded(rows, places, report, refuse):
             report.longest = max(report.longest, len(ids))
             if self.max_length is not None and len(ids) > self.max_length:
                 report.cut += 1
@@ -112,7 +117,33 @@ class Tokenization:
             kept.append({"input_ids": ids, "labels": labels, "index": index})
         return kept
 
-    def _texts(self, rows: list[Row]) -> list[tuple[list[int], list[int]]]:
+    def _encoded(
+        self,
+        rows: list[Row],
+        places: list[str],
+        report: TokenReport,
+        refuse: Callable[[str, BadRow], None] | None,
+    ) -> Iterator[tuple[int, Labelled]]:
+        """Yield indices and labelled ids, in batches; row by row where a batch is refused."""
+        try:
+            yield from enumerate(self._batch(rows, report))
+            return
+        except _TemplateError as error:
+            if refuse is None:
+                raise DataError(str(error), hint=_ALTERNATE) from None
+        for index, row in enumerate(rows):
+            try:
+                yield index, self._batch([row], report)[0]
+            except _TemplateError as error:
+                refuse(places[index], BadRow("turns that the chat template refuses", str(error)))
+
+    def _batch(self, rows: list[Row], report: TokenReport) -> list[Labelled]:
+        if not rows:
+            return []
+        if "prompt" in rows[0]:
+            return self._pairs(rows, report)
+        if "messages" in rows[0]:
+            return self._conversations(rows, report)
         texts = [self._with_eos(row["text"]) for row in rows]
         return [(ids, list(ids)) for ids in self._ids(texts, special=True)]
 
@@ -126,18 +157,24 @@ class Tokenization:
         )["input_ids"]
         return result
 
-    def _pairs(self, rows: list[Row], report: TokenReport) -> list[tuple[list[int], list[int]]]:
+    def _pairs(self, rows: list[Row], report: TokenReport) -> list[Labelled]:
+        masks: list[list[int]] | None = None
         if isinstance(rows[0]["prompt"], str):
             prompts = self._ids([row["prompt"] for row in rows], special=True)
             whole_texts = [row["prompt"] + self._with_eos(row["completion"]) for row in rows]
             whole = self._ids(whole_texts, special=True)
         else:
-            rendered = self._render([row["prompt"] for row in rows], add_generation_prompt=True)
+            template = self._template_for_training(report) if self.assistant_only else None
+            turns = [row["prompt"] for row in rows]
+            rendered = self._render(turns, rows, template, add_generation_prompt=True)
             prompts = self._ids(rendered, special=False)
-            rendered = self._render([row["prompt"] + row["completion"] for row in rows])
-            whole = self._ids(rendered, special=False)
+            turns = [row["prompt"] + row["completion"] for row in rows]
+            if self.assistant_only:
+                whole, masks = self._with_masks(turns, rows, template)
+            else:
+                whole = self._ids(self._render(turns, rows), special=False)
         result = []
-        for start, ids in zip(prompts, whole, strict=True):
+        for index, (start, ids) in enumerate(zip(prompts, whole, strict=True)):
             length = _common_prefix(start, ids)
             if length < len(start):
                 report.note(
@@ -145,56 +182,87 @@ class Tokenization:
                     "from where they part"
                 )
             if self.completion_only is False:
-                result.append((ids, list(ids)))
+                labels = list(ids)
             else:
-                result.append((ids, [IGNORED] * length + ids[length:]))
+                labels = [IGNORED] * length + ids[length:]
+            result.append((ids, _masked(labels, masks[index]) if masks else labels))
         return result
 
-    def _render(self, conversations: list[Any], **options: Any) -> list[str]:
-        import jinja2
-
-        try:
-            rendered: list[str] = self.tokenizer.apply_chat_template(
-                conversations, tokenize=False, **options
-            )
-        except (jinja2.TemplateError, ValueError, TypeError) as error:
-            raise DataError(
-                f"the model's chat template refuses a conversation: {error}",
-                hint="templates want turns to alternate from user to assistant; "
-                "some take no system message",
-            ) from None
+    def _render(
+        self, turns: list[Any], rows: list[Row], template: str | None = None, **options: Any
+    ) -> list[str]:
+        """Return conversations as text; `rows` may bring tools and template arguments."""
+        rendered: list[str] = self._apply(
+            turns, rows, chat_template=template, tokenize=False, **options
+        )
         return rendered
 
-    def _conversations(
-        self, rows: list[Row], report: TokenReport
-    ) -> list[tuple[list[int], list[int]]]:
-        wanted = self.assistant_only if self.assistant_only is not None else True
-        if wanted and self._can_mask_assistant():
-            return self._masked_conversations(rows, report)
-        if self.assistant_only:
+    def _apply(self, turns: list[Any], rows: list[Row], **options: Any) -> Any:
+        """Call `apply_chat_template` on a batch, once for each kind of tools and arguments."""
+        import jinja2
+
+        if not self.tokenizer.chat_template:
             raise DataError(
-                "training.assistant_only_loss: the chat template doesn't mark assistant turns",
-                hint="give a template with {% generation %} marks in training.chat_template_path",
+                "the rows are conversations and the model has no chat template",
+                hint="give one in training.chat_template_path, or train an instruction-tuned model",
             )
-        if wanted:
-            # The last answer is what can still be told apart from what precedes it.
-            report.note(
-                "the chat template doesn't mark the assistant's turns: loss is taken on the last "
-                "answer of each conversation; training.assistant_only_loss=false takes it on all"
+        if not any("tools" in row or "chat_template_kwargs" in row for row in rows):
+            try:
+                return self.tokenizer.apply_chat_template(turns, **options)
+            except (jinja2.TemplateError, ValueError, TypeError, LookupError) as error:
+                raise _TemplateError(f"{error}") from None
+        results = [
+            self._apply(
+                [turn],
+                [{}],
+                tools=_tools(row),
+                **(row.get("chat_template_kwargs") or {}),
+                **options,
             )
-            pairs = [_last_turn(row["messages"]) for row in rows]
-            return self._pairs(pairs, report)
-        rendered = self._render([row["messages"] for row in rows])
-        return [(ids, list(ids)) for ids in self._ids(rendered, special=False)]
+            for turn, row in zip(turns, rows, strict=True)
+        ]
+        if options["tokenize"]:
+            return {key: [value for one in results for value in one[key]] for key in results[0]}
+        return [text for one in results for text in one]
+
+    def _with_masks(
+        self, turns: list[Any], rows: list[Row], template: str | None
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Return ids, and masks that are 1 where the assistant speaks."""
+        encoded = self._apply(
+            turns,
+            rows,
+            chat_template=template,
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+        return encoded["input_ids"], encoded["assistant_masks"]
+
+    def _conversations(self, rows: list[Row], report: TokenReport) -> list[Labelled]:
+        turns = [row["messages"] for row in rows]
+        if self.assistant_only is False:
+            rendered = self._render(turns, rows)
+            return [(ids, list(ids)) for ids in self._ids(rendered, special=False)]
+        if self.assistant_only or self._can_mask_assistant():
+            template = self._template_for_training(report)
+            whole, masks = self._with_masks(turns, rows, template)
+            return [(ids, _masked(ids, mask)) for ids, mask in zip(whole, masks, strict=True)]
+        # The last answer is what can still be told apart from what precedes it.
+        report.note(
+            "the chat template doesn't mark the assistant's turns: loss is taken on the last "
+            "answer of each conversation; training.assistant_only_loss=false takes it on all"
+        )
+        return self._pairs([_last_turn(row) for row in rows], report)
 
     def _can_mask_assistant(self) -> bool:
+        """Tell whether the template, or TRL's variant of it, marks the assistant's turns."""
         if self._masks_assistant is None:
             from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
             template = self.tokenizer.chat_template
-            if template is not None and has_generation_markers(template):
-                self._masks_assistant = True
-            else:
+            self._masks_assistant = bool(template) and has_generation_markers(template)
+            if template and not self._masks_assistant:
                 try:
                     self._training_template = get_training_chat_template(self.tokenizer)
                     self._masks_assistant = self._training_template is not None
@@ -202,27 +270,48 @@ class Tokenization:
                     self._masks_assistant = False
         return self._masks_assistant
 
-    def _masked_conversations(
-        self, rows: list[Row], report: TokenReport
-    ) -> list[tuple[list[int], list[int]]]:
-        result = []
-        for row in rows:
-            encoded = self.tokenizer.apply_chat_template(
-                row["messages"],
-                tools=row.get("tools"),
-                chat_template=self._training_template,
-                tokenize=True,
-                return_dict=True,
-                return_assistant_tokens_mask=True,
+    def _template_for_training(self, report: TokenReport) -> str | None:
+        """Return TRL's variant of the chat template; None where the model's own marks turns.
+
+        Raises:
+            DataError: No template marks the assistant's turns.
+        """
+        if not self._can_mask_assistant():
+            raise DataError(
+                "training.assistant_only_loss: the chat template doesn't mark assistant turns",
+                hint="give a template with {% generation %} marks in training.chat_template_path",
             )
-            ids, mask = encoded["input_ids"], encoded["assistant_masks"]
-            result.append((ids, [i if m else IGNORED for i, m in zip(ids, mask, strict=True)]))
-        return result
+        if self._trains_stop is None:
+            from trl.chat_template_utils import is_chat_template_stop_token_trained
+
+            self._trains_stop = is_chat_template_stop_token_trained(
+                self.tokenizer, chat_template=self._training_template
+            )
+        if not self._trains_stop:
+            report.note(
+                "the chat template leaves the token that ends an answer out of the loss: the "
+                "model may not learn to stop; move it inside {% generation %}"
+            )
+        return self._training_template
 
 
-def _last_turn(messages: list[Row]) -> Row:
+class _TemplateError(Exception):
+    """What a chat template says of a conversation it can't render."""
+
+
+def _tools(row: Row) -> Any:
+    tools = row.get("tools")
+    return json.loads(tools) if isinstance(tools, str) else tools
+
+
+def _masked(labels: list[int], mask: list[int]) -> list[int]:
+    return [label if trained else IGNORED for label, trained in zip(labels, mask, strict=True)]
+
+
+def _last_turn(row: Row) -> Row:
+    messages = row["messages"]
     last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
-    return {"prompt": messages[:last], "completion": [messages[last]]}
+    return {**row, "prompt": messages[:last], "completion": [messages[last]]}
 
 
 def _common_prefix(one: list[int], other: list[int]) -> int:

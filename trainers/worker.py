@@ -15,7 +15,7 @@ from fai_rl.launch.events import EventWriter
 from fai_rl.launch.process import die_with_parent
 from fai_rl.launch.run_folder import RunFolder
 from fai_rl.recipes.recipe import Recipe
-from fai_rl.utils.errors import EXIT_FAILED, FaiRLError, LaunchError
+from fai_rl.utils.errors import EXIT_FAILED, EXIT_OK, FaiRLError, LaunchError
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -36,6 +36,9 @@ def main() -> None:
     try:
         _quiet()
         _run(_read_recipe(run), run, events)
+        sys.stdout.flush()
+        # All is written; tearing torch down takes seconds and can only fail.
+        os._exit(EXIT_OK)
     except BaseException as error:  # the starter must learn of every end, sys.exit included
         sys.exit(_tell(error, run, rank))
 
@@ -80,7 +83,12 @@ def _run(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
         }
     events.send("phase", text="saving")
     save_final(trainer, recipe, run, events)
+    if recipe.wandb.enabled and trainer.is_world_process_zero():
+        import wandb
+
+        wandb.finish()
     trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
     events.send("text", lines=lines)
     events.send(
         "done",
@@ -90,7 +98,6 @@ def _run(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
         final=str(run.final),
         merged=str(run.merged) if recipe.training.merge_adapter else None,
     )
-    trainer.accelerator.end_training()
 
 
 def _assert_finished(trainer: Trainer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 REDACTED = "<redacted>"
@@ -24,6 +25,22 @@ def is_secret_key(key: str) -> bool:
 def is_secret_value(value: object) -> bool:
     """Tell whether a value has the shape of a well-known service's key."""
     return isinstance(value, str) and bool(_SECRET_VALUE.search(value))
+
+
+def literal_secrets(
+    value: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
+    """Yield the paths of a tree's secrets that stand there in full, not as `${…}`."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from literal_secrets(item, (*path, str(name)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from literal_secrets(item, (*path, index))
+    elif value not in (None, "", True, False) and not str(value).startswith("${"):
+        name = next((part for part in reversed(path) if isinstance(part, str)), "")
+        if is_secret_key(name) or is_secret_value(value):
+            yield path
 
 
 def redact(value: Any, key: str = "") -> Any:
