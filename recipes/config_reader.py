@@ -46,6 +46,7 @@ class Key:
     owner: str
 
 
+@cache
 def own_keys(section: type) -> dict[str, Key]:
     """Return the keys of one of our schema dataclasses."""
     keys = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from fai_rl.recipes import legacy
@@ -63,18 +64,21 @@ class KeyTable:
         """
         content = copy.deepcopy(tree.value)
         for path, text in tree.text.items():
-            whole = (*base, *path)
-            key = self.find(whole) if len(whole) > 1 else None
-            is_text = key is not None and key.type.text_only()
-            if not is_text and isinstance(whole[-1], int) and (key := self.find(whole[:-1])):
-                is_text = key.type.text_items()
-            node, last = content, path[-1] if path else None
+            if not path or not self._is_text((*base, *path)):
+                continue
+            node = content
             for part in path[:-1]:
                 node = node[part]
-            if not is_text or last is None or node[last] is None:
-                continue
-            node[last] = text
+            if node[path[-1]] is not None:
+                node[path[-1]] = text
         return Tree(content, tree.lines)
+
+    def _is_text(self, path: KeyPath) -> bool:
+        if isinstance(path[-1], int):
+            key = self.find(path[:-1]) if len(path) > 2 else None
+            return key is not None and key.type.text_items()
+        key = self.find(path)
+        return key is not None and key.type.text_only()
 
     def problems(
         self, tree: Tree, name: str, place: Callable[[KeyPath], str] | None = None
@@ -257,6 +261,7 @@ def _section_hint(section: str, content: Any) -> str | None:
     return f"write {section}: and its keys below it" if isinstance(content, list) else None
 
 
+@cache
 def _item_class(section: str, key: str) -> type | None:
     """Return the dataclass of a list key's items (`data.datasets`), or None."""
     if section not in SECTIONS:

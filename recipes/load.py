@@ -124,8 +124,8 @@ def _disables(override: Override, tree: Tree) -> bool:
         return False
     if parse_scalar(override.raw.strip()) is not False:
         return False
-    if isinstance(tree.value, dict):
-        tree.value.pop(section, None)
+    if isinstance(tree.value, dict) and isinstance(tree.value.get(section), dict):
+        tree.value[section]["enabled"] = False
     return True
 
 

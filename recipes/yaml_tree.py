@@ -17,8 +17,10 @@ import yaml
 from fai_rl.utils.errors import Problem, RecipeError
 
 try:
+    from yaml import CSafeDumper as _SafeDumper
     from yaml import CSafeLoader as _Loader
 except ImportError:  # PyYAML built without libyaml
+    from yaml import SafeDumper as _SafeDumper  # type: ignore[assignment]
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 MAX_NODES = 10_000
@@ -32,6 +34,7 @@ _INT = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NO_SPACE = re.compile(r"(?:- )?[\w.-]+:[^\s:/]+$")
 _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -148,7 +151,7 @@ def _too_large(name: str, line: int) -> RecipeError:
     )
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(_SafeDumper):
     """Quotes text that would be a number under YAML 1.2, as well as under PyYAML's 1.1."""
 
 
@@ -173,8 +176,14 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Proble
         mark = error.context_mark
     if opened and ("end of stream" in str(message) or "expected ','" in str(message)):
         message = f"a {opened} is not closed"
-    place = f"{name}:{mark.line + 1}" if mark and name else name
-    return Problem(f"not YAML: {message}", place or None, _syntax_hint(text, mark))
+    lines = text.splitlines()
+    if mark is None or not lines:
+        return Problem(f"not YAML: {message}", name or None)
+    number = min(mark.line, len(lines) - 1)
+    if "mapping values" in str(message) and _NO_SPACE.match(lines[number - 1].strip()):
+        number -= 1  # `seed:1` is text, which goes on in the next line
+    place = f"{name}:{number + 1}" if name else None
+    return Problem(f"not YAML: {message}", place, _syntax_hint(lines[number]))
 
 
 def _character_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
@@ -184,18 +193,14 @@ def _character_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
     return Problem(f"not YAML: {message}", f"{name}:{line}" if name else None)
 
 
-def _syntax_hint(text: str, mark: yaml.Mark | None) -> str | None:
-    lines = text.splitlines()
-    if mark is None or not lines:
-        return None
-    line = lines[min(mark.line, len(lines) - 1)]
+def _syntax_hint(line: str) -> str | None:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "the line is indented with a tab: use spaces"
     content = line.strip()
     if not content:
         return None
     shown = f"the line reads: {content[:80]}"
-    if re.match(r"[\w.-]+:[^\s:/]+$", content):
+    if _NO_SPACE.match(content):
         return f"{shown}\nput a space after the colon"
     if re.match(r"(- )?[\w.-]+: *[%@`*&!|>]", content):
         return f"{shown}\nput text that starts with one of YAML's own signs in quotes"

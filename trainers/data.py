@@ -298,12 +298,14 @@ class _Writer:
             fields.append(("row", pa.large_string()))
         schema = pa.schema(fields)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+        unfinished = path.with_suffix(".tmp")  # what is mapped already isn't written over
+        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
             for batch, texts in self._encoded(kind, entries):
                 columns = {name: [row[name] for row in batch] for name in ("input_ids", "labels")}
                 if keep_text:
                     columns["row"] = [json.dumps(texts[row["index"]]) for row in batch]
                 stream.write_batch(pa.record_batch(columns, schema=schema))
+        unfinished.replace(path)
 
     def _encoded(
         self, kind: str, entries: list[DatasetConfig], batch_size: int = _BATCH

@@ -9,6 +9,8 @@ from difflib import get_close_matches
 def nearest(word: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     """Return up to `count` candidates that resemble `word`, nearest first."""
     by_lower = {candidate.lower(): candidate for candidate in candidates}
+    if word.lower() in by_lower:
+        return [by_lower[word.lower()]]
     found = get_close_matches(word.lower(), by_lower, n=count, cutoff=0.6)
     return [by_lower[name] for name in found]
 

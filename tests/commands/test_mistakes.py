@@ -1,7 +1,6 @@
 """Planted mistakes: each is refused with what is wrong, where it stands and the way out."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ FILES = [
           "did you mean training.learning_rate?"),
     added("section typo", "trainng:\n  seed: 1\n", "unknown section trainng",
           "did you mean training?"),
-    added("unknown section", "optimizerz:\n  x: 1\n", "unknown section optimizerz",
+    added("unknown section", "xyz:\n  x: 1\n", "unknown section xyz",
           "the sections are model, data, training"),
     added("section of another project", "lora_r: 8\n", "unknown section lora_r",
           "did you mean model.lora_r?"),
@@ -131,7 +130,8 @@ FILES = [
           "write the keys out"),
     added("endless alias", "  model_init_kwargs: &a [*a]\n", "aliases or nesting expand this file"),
     added("two documents", "---\nmodel: {}\n", "found another document"),
-    added("not UTF-8", "", at="r.yaml:11"),
+    Mistake("not UTF-8", (AFTER, "byte 208 is 0xe9", "save it as UTF-8"),
+            recipe=RECIPE.encode() + b"  run_name: caf\xe9\n"),
     added("secret in the file", "wandb:\n  api_key: 0123456789abcdef\n",
           "wandb.api_key holds a secret", "${oc.env:", at="r.yaml:12"),
     added("secret deep in the file", "  model_init_kwargs: {token: abcdefgh}\n",
@@ -173,14 +173,10 @@ FILES = [
                                     "did you mean data.datasets[0].prompt_column"),
             recipe=RECIPE.replace("prompt_column", "promt_column")),
 ]  # fmt: skip
-FILES[42] = Mistake(
-    "not UTF-8",
-    ("r.yaml:11", "byte 206 is 0xe9", "save it as UTF-8"),
-    recipe=RECIPE.encode() + b"  run_name: caf\xe9\n",
-)
 
 OVERRIDES = [
-    override("override key typo", "training.learning_rat=1", "did you mean training.learning_rate?"),
+    override("override key typo", "training.learning_rat=1",
+             "did you mean training.learning_rate?"),
     override("override section typo", "trainng.seed=1", "did you mean training?"),
     override("override without its section", "learning_rate=5e-5", "unknown section learning_rate",
              "did you mean training.learning_rate?"),
@@ -267,8 +263,8 @@ OVERRIDES = [
              "set training.max_steps"),
     override("user_prompt alone", "data.user_prompt={question}", "without data.assistant_prompt",
              "give both or neither"),
-    override("answer without a prompt", "data.datasets[0].prompt_column=null",
-             "no prompt_column"),
+    Mistake("answer without a prompt", ("r.yaml:7", "has an answer_column but no prompt_column",
+                                        "text_column"), ("data.datasets[0].prompt_column=null",)),
     override("bf16 and fp16", "training.fp16=true", "are both true", "keep the one",
              more=("training.bf16=true",)),
     override("flash attention and another", "model.use_flash_attention=true",
@@ -298,7 +294,8 @@ OVERRIDES = [
             ("data.datasets=[{name: builtin:addition, weight: 1}, {name: builtin:addition}]",)),
     refused("fp16 on the CPU", "training.fp16=true", "needs a GPU", "training.fp16=false"),
     refused("4 bits split by ZeRO-3", "launch.strategy=zero3", "4-bit weights can't be split by "
-            "zero3", "launch.strategy=ddp", more=("model.load_in_4bit=true", "model.use_lora=true")),
+            "zero3", "launch.strategy=ddp",
+            more=("model.load_in_4bit=true", "model.use_lora=true")),
     refused("generating from split weights", "evaluation.exact_match=true", "split by fsdp2",
             "evaluation.exact_match=false",
             more=("launch.strategy=fsdp2", "launch.num_processes=2", "data.eval_size=10")),
@@ -429,7 +426,7 @@ def test_a_misspelt_key_is_not_told_as_missing_too(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.count("error: ") == 1
 
 
-def test_a_mistake_is_answered_fast_and_without_torch(folder: Path):
+def test_a_mistake_is_answered_fast_and_without_torch():
     # Only its own CPU time counts: the machine may be busy with something else.
     program = (
         "import json, resource, sys\n"
@@ -446,4 +443,3 @@ def test_a_mistake_is_answered_fast_and_without_torch(folder: Path):
     ]
     assert all(answer[:2] == [2, []] for answer in answers), answers
     assert min(answer[2] for answer in answers) < 0.5
-    assert os.listdir(folder / "out") == [] if (folder / "out").exists() else True

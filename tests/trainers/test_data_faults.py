@@ -384,9 +384,7 @@ def test_reading_ends_soon_where_everything_is_bad(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [2, 0.5])
-def test_bad_rows_within_the_cap_are_dropped_and_told(
-    tmp_path: Path, limit: float
-) -> None:
+def test_bad_rows_within_the_cap_are_dropped_and_told(tmp_path: Path, limit: float) -> None:
     path = tmp_path / "d.jsonl"
     path.write_bytes(jsonl(GOOD, {}, GOOD) + b"{broken\n")
     [report] = check_sources(make_recipe({"name": str(path)}, max_bad_rows=limit))
