@@ -62,7 +62,7 @@ NO_GPU = ("training.use_cpu=true",)
 FILES = [
     added("key typo", "  learning_rat: 1e-4\n", "unknown key training.learning_rat",
           "did you mean training.learning_rate?"),
-    added("section typo", "trainng:\n  seed: 1\n", "unknown section trainng",
+    added("section typo", "traininx:\n  seed: 1\n", "unknown section traininx",
           "did you mean training?"),
     added("unknown section", "xyz:\n  x: 1\n", "unknown section xyz",
           "the sections are model, data, training"),
@@ -130,8 +130,8 @@ FILES = [
           "write the keys out"),
     added("endless alias", "  model_init_kwargs: &a [*a]\n", "aliases or nesting expand this file"),
     added("two documents", "---\nmodel: {}\n", "found another document"),
-    Mistake("not UTF-8", (AFTER, "byte 208 is 0xe9", "save it as UTF-8"),
-            recipe=RECIPE.encode() + b"  run_name: caf\xe9\n"),
+    Mistake("not UTF-8", (AFTER, "byte 206 is 0xe9", "save it as UTF-8"),
+            recipe=RECIPE.encode() + b"  run_name: x\xe9\n"),
     added("secret in the file", "wandb:\n  api_key: 0123456789abcdef\n",
           "wandb.api_key holds a secret", "${oc.env:", at="r.yaml:12"),
     added("secret deep in the file", "  model_init_kwargs: {token: abcdefgh}\n",
@@ -177,7 +177,7 @@ FILES = [
 OVERRIDES = [
     override("override key typo", "training.learning_rat=1",
              "did you mean training.learning_rate?"),
-    override("override section typo", "trainng.seed=1", "did you mean training?"),
+    override("override section typo", "traininx.seed=1", "did you mean training?"),
     override("override without its section", "learning_rate=5e-5", "unknown section learning_rate",
              "did you mean training.learning_rate?"),
     override("dataset's key in data", "data.split=test", "did you mean data.datasets[0].split?"),
@@ -226,8 +226,8 @@ OVERRIDES = [
     override("model on s3", "model.base_model_name=s3://b/m", "not read from s3 addresses"),
     override("old s3 key", "model.s3_region=eu", "S3 is not supported"),
     override("s3 enabled by override", "s3.enabled=true", "leave s3.enabled false"),
-    override("missing file with a near name", "data.datasets[0].name=trian.jsonl",
-             "there is no file trian.jsonl", "did you mean ./train.jsonl?"),
+    override("missing file with a near name", "data.datasets[0].name=trainn.jsonl",
+             "there is no file trainn.jsonl", "did you mean ./train.jsonl?"),
     override("missing file", "data.datasets=[{name: gone/x.jsonl}]", "no file gone/x.jsonl",
              "relative paths start at"),
     override("missing file in a home of nobody", "data.datasets[0].name=~nobody_here/x.jsonl",
@@ -413,7 +413,7 @@ def test_contradictions_are_told_together(capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.parametrize(
     ("lines", "errors"),
-    [("\tseed: 1\n", 1), ("  seed: 1\n  seed: 2\n", 1), ("datas: {}\n", 1)],
+    [("\tseed: 1\n", 1), ("  seed: 1\n  seed: 2\n", 1), ("datax: {}\n", 1)],
     ids=["unreadable", "twice", "section"],
 )
 def test_one_mistake_is_one_error(lines: str, errors: int, capsys: pytest.CaptureFixture[str]):

@@ -7,6 +7,7 @@ import pytest
 from fai_rl.recipes.load import load
 from fai_rl.recipes.shipped import shipped_recipes
 from fai_rl.recipes.yaml_tree import parse_file
+from fai_rl.trainers.train import main
 from fai_rl.utils.errors import RecipeError
 
 RECIPE = """\
@@ -156,3 +157,10 @@ def test_gspo_is_grpo_with_the_paper_s_settings(write):
 
 def test_an_empty_section_is_as_good_as_none(write):
     assert load(write(RECIPE + "wandb:\nevaluation:\n")).wandb.enabled is False
+
+
+def test_the_printed_recipe_is_the_same_recipe(write, capsys: pytest.CaptureFixture[str]):
+    words = ["training.learning_rate=1e-5", "training.run_name=007", "data.system_prompt=a: b #1"]
+    assert main(["--recipe", write(RECIPE), *words, "--print-recipe"]) == 0
+    again = load(write(capsys.readouterr().out, "again.yaml"))
+    assert again.as_dict() == load("r.yaml", words).as_dict()

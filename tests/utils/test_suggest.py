@@ -5,7 +5,7 @@ from fai_rl.utils.suggest import did_you_mean, nearest
 
 def test_the_nearest_names_are_suggested_with_their_section():
     assert did_you_mean("sed", ["seed", "lora_r"], "training.") == "did you mean training.seed?"
-    assert did_you_mean("ab", ["abc", "abd"]) == "did you mean abd or abc?"
+    assert did_you_mean("ab", ["abx", "aby"]) == "did you mean aby or abx?"
 
 
 def test_nothing_near_is_nothing():
