@@ -47,14 +47,12 @@ def evaluate(run: Path, num_samples: int | None = None) -> dict[str, Any]:
         CheckpointError: The folder holds no finished run.
         DataError: The recipe names no evaluation set with questions.
     """
-    import yaml
-
     recipe_file = run / "recipe.yaml"
     if not recipe_file.is_file() or not (run / "final").is_dir():
         raise CheckpointError(
             f"{run} holds no finished run", hint="give the output_dir of a run that has ended"
         )
-    recipe = Recipe.from_dict(yaml.safe_load(recipe_file.read_text(encoding="utf-8")), run.name)
+    recipe = Recipe.from_yaml(recipe_file.read_text(encoding="utf-8"), run.name)
     if not recipe.data.eval_datasets:
         raise DataError(
             f"the recipe of {run} names no data.eval_datasets",

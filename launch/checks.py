@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fai_rl.launch.devices import Machine
 from fai_rl.launch.plan import LaunchPlan
+from fai_rl.launch.run_folder import nearest_folder
 from fai_rl.recipes.algorithms import ALGORITHMS
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.utils.errors import LaunchError, Problem
@@ -72,7 +73,7 @@ def refuse_errors(findings: list[Finding]) -> None:
 
 
 def _error(recipe: Recipe, key: str, text: str, fix: str) -> Finding:
-    return Finding("error", key, text, fix, recipe.origin.get(key))
+    return Finding("error", key, text, fix, recipe.where(key))
 
 
 def _algorithm(recipe: Recipe) -> Iterator[Finding]:
@@ -251,9 +252,7 @@ def _combinations(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
 
 
 def _disk(recipe: Recipe) -> Iterator[Finding]:
-    path = recipe.output_dir.absolute()
-    parent = next(p for p in (path, *path.parents) if p.is_dir())
-    free = shutil.disk_usage(parent).free
+    free = shutil.disk_usage(nearest_folder(recipe.output_dir)).free
     level = "warning" if free < _LOW_DISK_BYTES else "ok"
     yield Finding(level, "output", f"{_short(recipe.output_dir)}, {free / 2**30:,.0f} GiB free")
 

@@ -99,7 +99,7 @@ def make_plan(recipe: Recipe, machine: Machine, num_gpus: int | None) -> LaunchP
 def _num_processes(recipe: Recipe, machine: Machine, num_gpus: int | None, use_cpu: bool) -> int:
     asked = recipe.launch.num_processes
     if num_gpus is not None and num_gpus < 0:
-        raise LaunchError(f"--num-gpus {num_gpus} is no number of GPUs")
+        raise LaunchError(f"--num-gpus {num_gpus} is no number of GPUs", "--num-gpus")
     if use_cpu and num_gpus:
         raise LaunchError(
             f"--num-gpus {num_gpus} and training.use_cpu=true contradict each other"
@@ -113,7 +113,8 @@ def _num_processes(recipe: Recipe, machine: Machine, num_gpus: int | None, use_c
     if num_gpus and asked and asked != num_gpus:
         raise LaunchError(
             f"--num-gpus {num_gpus} and launch.num_processes={asked} contradict each other",
-            hint="keep one of them",
+            recipe.where("launch.num_processes"),
+            "keep one of them",
         )
     wanted = num_gpus or asked or 1
     if wanted > len(machine.gpus):
@@ -167,7 +168,7 @@ def _deepspeed_strategy(recipe: Recipe, named: str) -> str:
         return named
     stem = Path(named).stem
     stage = next((known for known in _ZERO if stem.startswith(known)), None)
-    if stage and not Path(named).expanduser().is_file():
+    if stage and not os.path.isfile(os.path.expanduser(named)):
         recipe.notes.append(
             f"training.deepspeed_config: there is no file {named}; the shipped {stage} is used"
         )
@@ -211,8 +212,8 @@ def _deepspeed_file(recipe: Recipe) -> Path:
             recipe.origin.get("launch.strategy"),
             f"name a JSON file, or one of {', '.join(_ZERO)}",
         )
-    path = Path(name).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(name))
+    if not os.path.isfile(path):
         hint = did_you_mean(name, _ZERO) or f"a JSON file, or one of {', '.join(_ZERO)}"
         raise LaunchError(f"training.deepspeed_config: there is no file {name}", where, hint)
     try:

@@ -14,7 +14,6 @@ from typing import IO, Any
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.utils.errors import LaunchError
 from fai_rl.utils.files import read_json, write_json, write_text
-from fai_rl.utils.redaction import redact
 
 # What a run makes, and --overwrite may remove; anything else in the folder is the user's.
 _MADE = (
@@ -98,18 +97,21 @@ def check_free(recipe: Recipe, overwrite: bool) -> None:
     """
     path = recipe.output_dir
     another = "training.output_dir=another/folder starts beside it"
-    if path.exists() and not path.is_dir():
-        raise LaunchError(f"training.output_dir {path} is a file", hint=another)
-    parent = next(p for p in (path, *path.absolute().parents) if p.is_dir())
-    if not os.access(parent, os.W_OK):
-        raise LaunchError(f"training.output_dir: can't write to {parent}", hint=another)
+    where = recipe.where("training.output_dir")
+    if os.path.exists(path) and not path.is_dir():
+        raise LaunchError(f"training.output_dir {path} is a file", where, another)
+    parent = nearest_folder(path)
+    if not os.access(parent, os.W_OK) or str(parent).startswith("/proc"):
+        raise LaunchError(f"training.output_dir: can't write to {parent}", where, another)
+    if max(len(part) for part in path.parts) > 255:
+        raise LaunchError("training.output_dir is longer than a name may be", where, another)
     holder = _holder(path)
     if holder:
         raise LaunchError(
             f"{path} is in use by a run: process {holder.get('pid')} on {holder.get('host')}",
             hint=f"wait for it, or stop it with kill {holder.get('pid')}; {another}",
         )
-    if overwrite or not path.is_dir():
+    if overwrite:
         return
     status = read_json(path / "run.json")
     checkpoints = sorted(path.glob("checkpoint-*"), key=lambda p: _step(p))
@@ -118,7 +120,9 @@ def check_free(recipe: Recipe, overwrite: bool) -> None:
             f"{path} holds a finished run",
             hint=f"--overwrite deletes it and starts anew; {another}",
         )
-    if recipe.trl.get("resume_from_checkpoint"):
+    resume = recipe.trl.get("resume_from_checkpoint")
+    if resume:
+        _check_resumable(recipe, str(resume), [path.name for path in checkpoints])
         return
     if checkpoints:
         raise LaunchError(
@@ -126,8 +130,27 @@ def check_free(recipe: Recipe, overwrite: bool) -> None:
             hint=f"training.resume_from_checkpoint=true goes on from there\n"
             f"--overwrite deletes it and starts anew; {another}",
         )
-    if not status and any(entry.name != ".lock" for entry in path.iterdir()):
+    if not status and path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir()):
         raise LaunchError(f"{path} holds files that are no run of fai-rl", hint=another)
+
+
+def _check_resumable(recipe: Recipe, resume: str, checkpoints: list[str]) -> None:
+    where = recipe.where("training.resume_from_checkpoint")
+    if resume.lower() == "true":
+        if not checkpoints:
+            raise LaunchError(f"{recipe.output_dir} holds no checkpoint to resume from", where)
+    elif not os.path.isfile(os.path.join(resume, "trainer_state.json")):
+        raise LaunchError(
+            f"training.resume_from_checkpoint: {resume} is no checkpoint folder",
+            where,
+            f"the checkpoints are {', '.join(checkpoints)}" if checkpoints else None,
+        )
+
+
+def nearest_folder(path: Path) -> Path:
+    """Return the folder itself, or the nearest one above it that exists."""
+    # os.path's questions answer False where Path's raise, as for overlong names.
+    return next(p for p in (path, *path.absolute().parents) if os.path.isdir(p))
 
 
 def _step(checkpoint: Path) -> int:
@@ -144,8 +167,6 @@ def create(recipe: Recipe, accelerate_yaml: str, overwrite: bool) -> tuple[RunFo
     Raises:
         LaunchError: Another process took the folder first.
     """
-    import yaml
-
     path = recipe.output_dir
     path.mkdir(parents=True, exist_ok=True)
     lock = _take_lock(path)
@@ -160,8 +181,7 @@ def create(recipe: Recipe, accelerate_yaml: str, overwrite: bool) -> tuple[RunFo
         folder.stamp = new_stamp()
     for file in (folder.log, folder.events):
         file.touch(mode=0o600)
-    text = yaml.safe_dump(redact(recipe.as_dict()), sort_keys=False, allow_unicode=True)
-    write_text(folder.recipe, f"# The recipe of this run, resolved.\n{text}")
+    write_text(folder.recipe, f"# The recipe of this run, resolved.\n{recipe.as_yaml()}")
     write_text(folder.accelerate_config, accelerate_yaml)
     write_json(
         folder.status,

@@ -15,7 +15,7 @@ def print_findings(findings: list[Finding]) -> None:
     if not sys.stdout.isatty():
         for finding in findings:
             print_line(f"{finding.level:8} {finding.subject:24} {finding.text}")
-            for line in filter(None, [*finding.fix.splitlines()]):
+            for line in filter(None, [finding.where, *finding.fix.splitlines()]):
                 print_line(f"{'':33} {line}")
         return
     from rich.table import Table
@@ -26,5 +26,6 @@ def print_findings(findings: list[Finding]) -> None:
         table.add_column(heading, overflow="fold")
     for finding in findings:
         level = Text(finding.level, style=_STYLES[finding.level])
-        table.add_row(level, finding.subject, finding.text, finding.fix)
+        text = f"{finding.text}\n{finding.where}" if finding.where else finding.text
+        table.add_row(level, finding.subject, text, finding.fix)
     console().print(table)

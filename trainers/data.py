@@ -74,7 +74,7 @@ def formatted_rows(
 
 
 def _places(entry: DatasetConfig, recipe: Recipe) -> Callable[[str], str | None]:
-    """Return a function that gives the place in the recipe of one of the dataset's keys."""
+    """Return a function that gives the place in the recipe of a key of the dataset or of `data`."""
     prefix = next(
         (
             f"data.{kind}[{index}]"
@@ -86,7 +86,8 @@ def _places(entry: DatasetConfig, recipe: Recipe) -> Callable[[str], str | None]
     )
 
     def where(key: str) -> str | None:
-        return recipe.origin.get(f"{prefix}.{key}") or recipe.origin.get(prefix)
+        keys = (f"{prefix}.{key}", f"data.{key}", prefix)
+        return next((recipe.origin[key] for key in keys if key in recipe.origin), None)
 
     return where
 

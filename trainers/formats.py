@@ -19,6 +19,7 @@ from fai_rl.utils.suggest import did_you_mean, nearest
 
 Row = dict[str, Any]
 Format = Callable[[Row], Row]
+Where = Callable[[str], str | None]
 _CONVERSATIONS = ("messages", "conversations", "conversation")
 # Column names in wide use, tried in order where the recipe names none.
 _PAIRS = (
@@ -39,7 +40,7 @@ def make_format(
     columns: Iterable[str],
     chat: bool,
     report: RowReport,
-    where: Callable[[str], str | None] = lambda key: None,
+    where: Where = lambda key: None,
 ) -> Format:
     """Return the function that turns one row of this dataset into training columns.
 
@@ -71,8 +72,9 @@ def make_format(
         if getattr(entry, key):
             report.note(f"{key} has no effect: rows are made by the templates in data")
     if pair:
-        return _template_pair(data, entry.dataset_columns or columns, chat, report)
-    return _template_text(data.system_prompt or "", entry.dataset_columns or columns, report)
+        return _template_pair(data, entry.dataset_columns or columns, chat, report, where)
+    template = data.system_prompt or ""
+    return _template_text(template, entry.dataset_columns or columns, report, where)
 
 
 def _missing(entry: DatasetConfig, column: str, columns: list[str], where: str | None) -> DataError:
@@ -89,7 +91,7 @@ def _by_columns(
     columns: list[str],
     chat: bool,
     report: RowReport,
-    where: Callable[[str], str | None],
+    where: Where,
 ) -> Format:
     prompt = entry.prompt_column or (entry.messages_column if entry.answer_column else None)
     forms = {
@@ -125,7 +127,7 @@ def _recognised(
     columns: list[str],
     chat: bool,
     report: RowReport,
-    where: Callable[[str], str | None],
+    where: Where,
 ) -> Format:
     """Return the format that the columns' names speak of."""
     for column in _CONVERSATIONS:
@@ -247,7 +249,7 @@ def _text(column: str) -> Format:
     return lambda row: {"text": text_of(row, column)}
 
 
-def _template(key: str, template: str, columns: list[str]) -> list[str]:
+def _template(key: str, template: str, columns: list[str], where: str | None) -> list[str]:
     """Return the columns that a template refers to, in its order.
 
     Raises:
@@ -256,18 +258,18 @@ def _template(key: str, template: str, columns: list[str]) -> list[str]:
     try:
         parsed = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise DataError(f"data.{key} is no str.format template: {error}", None, _BRACES) from None
+        raise DataError(f"data.{key} is no str.format template: {error}", where, _BRACES) from None
     names = [name.split(".")[0].split("[")[0] for name in parsed]
     for name in names:
         if name not in columns:
             near = did_you_mean(name, columns) or f"the columns are {', '.join(columns)}"
             raise DataError(
-                f"data.{key} refers to {{{name}}}, which is no column", None, f"{near}\n{_BRACES}"
+                f"data.{key} refers to {{{name}}}, which is no column", where, f"{near}\n{_BRACES}"
             )
     if not names and key != "user_prompt":
         raise DataError(
             f"data.{key} refers to no column: every row would be the same",
-            None,
+            where,
             f"write {{{columns[0]}}} where its text belongs; the columns are {', '.join(columns)}",
         )
     return names
@@ -306,8 +308,8 @@ def _check_filled(row: Row, must: list[str], some: list[str], report: RowReport)
         report.note(f"some rows have nothing in `{name}`, and the template has nothing there")
 
 
-def _template_text(template: str, columns: list[str], report: RowReport) -> Format:
-    *before, answer = _template("system_prompt", template, columns)
+def _template_text(template: str, columns: list[str], report: RowReport, where: Where) -> Format:
+    *before, answer = _template("system_prompt", template, columns, where("system_prompt"))
 
     def convert(row: Row) -> Row:
         row = {name: row.get(name) for name in columns}
@@ -317,10 +319,12 @@ def _template_text(template: str, columns: list[str], report: RowReport) -> Form
     return convert
 
 
-def _template_pair(data: DataConfig, columns: list[str], chat: bool, report: RowReport) -> Format:
+def _template_pair(
+    data: DataConfig, columns: list[str], chat: bool, report: RowReport, where: Where
+) -> Format:
     user, assistant = data.user_prompt or "", data.assistant_prompt or ""
-    asked = _template("user_prompt", user, columns)
-    answered = _template("assistant_prompt", assistant, columns)
+    asked = _template("user_prompt", user, columns, where("user_prompt"))
+    answered = _template("assistant_prompt", assistant, columns, where("assistant_prompt"))
 
     def convert(row: Row) -> Row:
         row = {name: row.get(name) for name in columns}

@@ -107,17 +107,21 @@ def _parse(arguments: list[str], prog: str) -> argparse.Namespace:
     for word in unknown:
         name = word.partition("=")[0]
         hint = did_you_mean(name.replace("_", "-"), flags)
-        if hint is None and "." in name and "=" in word:
-            hint = f"overrides have no dashes: {word.lstrip('-')}"
+        if hint is None:
+            key = name.lstrip("-")
+            key = key if "." in key else f"training.{key}"
+            hint = f"overrides have no dashes: {key}={word.partition('=')[2] or '…'}"
         problems.append(Problem(f"unknown flag {name}", "the command line", hint))
-    if given.recipe is None and not problems:
+    if arguments.count("--recipe") > 1:
         problems.append(
-            Problem(
-                "no recipe",
-                "the command line",
-                "give one: --recipe sft/tiny_cpu; fai-rl recipes lists the shipped ones",
-            )
+            Problem("--recipe is given twice", "the command line", "one run, one recipe")
         )
+    if given.recipe is None and not problems:
+        files = [word for word in given.overrides if word.endswith((".yaml", ".yml"))]
+        hint = "give one: --recipe sft/tiny_cpu; fai-rl recipes lists the shipped ones"
+        if files:
+            hint = f"did you mean --recipe {files[0]}?"
+        problems.append(Problem("no recipe", "the command line", hint))
     if problems:
         raise RecipeError(problems)
     given.profile = [name for word in given.profile for name in word.split(",")]
@@ -131,7 +135,7 @@ def _run(given: argparse.Namespace) -> int:
 
     recipe = _load(given)
     if given.print_recipe:
-        print_line(_as_yaml(recipe).rstrip())
+        print_line(recipe.as_yaml().rstrip())
         return 0
     plan, findings = look(recipe, given.num_gpus)
     if given.check:
@@ -210,14 +214,6 @@ def _look_at_data(recipe: Recipe) -> list[Finding]:
     return findings
 
 
-def _as_yaml(recipe: Recipe) -> str:
-    import yaml
-
-    from fai_rl.utils.redaction import redact
-
-    return str(yaml.safe_dump(redact(recipe.as_dict()), sort_keys=False, allow_unicode=True))
-
-
 def _print_check(findings: list[Finding], recipe: Recipe, overwrite: bool) -> int:
     from fai_rl.launch.checks import Finding
     from fai_rl.launch.run_folder import check_free
@@ -240,7 +236,7 @@ def _print_dry_run(recipe: Recipe, plan: LaunchPlan) -> int:
 
     folder = recipe.output_dir.absolute()
     argv = command(folder, folder / "accelerate.yaml", "STAMP")
-    print_line(f"# {folder}/recipe.yaml\n{_as_yaml(recipe)}")
+    print_line(f"# {folder}/recipe.yaml\n{recipe.as_yaml()}")
     print_line(f"# {folder}/accelerate.yaml\n{plan.accelerate_yaml()}")
     variables = " ".join(f"{k}={shlex.quote(v)}" for k, v in plan.environment.items())
     print_line(f"# the command\n{variables} {shlex.join(argv)}")

@@ -44,10 +44,7 @@ def main() -> None:
 
 
 def _read_recipe(run: RunFolder) -> Recipe:
-    import yaml
-
-    sections = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-    return Recipe.from_dict(sections, run.path.name)
+    return Recipe.from_yaml(run.recipe.read_text(encoding="utf-8"), run.path.name)
 
 
 def _run(recipe: Recipe, run: RunFolder, events: EventWriter) -> None:
@@ -112,9 +109,7 @@ def _assert_finished(trainer: Trainer) -> None:
 def _resume_path(value: str | None) -> str | bool | None:
     if value is None:
         return None
-    if str(value).lower() in ("true", "last", "latest"):
-        return True
-    return str(value)
+    return True if str(value).lower() == "true" else str(value)
 
 
 def _settle_callbacks(

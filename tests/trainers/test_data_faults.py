@@ -26,6 +26,7 @@ def make_recipe(*entries: dict[str, Any], **data: Any) -> Recipe:
         "data.datasets[0]": "recipe.yaml:4",
         "data.datasets[0].name": "recipe.yaml:4",
         "data.datasets[0].prompt_column": "recipe.yaml:6",
+        "data.user_prompt": "recipe.yaml:9",
     }
     return recipe
 
@@ -261,7 +262,7 @@ FAULTS: dict[str, Fault] = {
     "unknown placeholder": (
         "d.jsonl", jsonl(GOOD), {"dataset_columns": ["question", "answer"]},
         {**TEMPLATE, "user_prompt": "{qestion}"},
-        ["data.user_prompt refers to {qestion}", "did you mean question?", "{{ and }}"],
+        ["data.user_prompt refers to {qestion}", "recipe.yaml:9", "did you mean question?", "{{ and }}"],
     ),
     "placeholder outside dataset_columns": (
         "d.jsonl", jsonl(GOOD), {"dataset_columns": ["question"]}, TEMPLATE,
