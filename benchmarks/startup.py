@@ -81,8 +81,8 @@ def prepare(work: Path) -> str:
     return str(model)
 
 
-def _start(argv: list[str], work: Path) -> float:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+def _start(argv: list[str], work: Path, **variables: str) -> float:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **variables}
     start = time.time()
     done = subprocess.run(
         argv, cwd=work, env=environment, capture_output=True, text=True, check=False
@@ -161,7 +161,23 @@ def ours(work: Path, model: str, number: int) -> tuple[float, float]:
     ]  # fmt: skip
     start = _start(argv, work)
     (events,) = (work / f"ours-{number}" / "logs").glob("events_*.jsonl")
-    steps = [json.loads(line) for line in events.read_text().splitlines()]
+    return _from_events(events, start)
+
+
+def worker_by_hand(work: Path, model: str, number: int) -> tuple[float, float]:
+    """Start fai-rl's worker without the command and `accelerate launch`, on the folder it left."""
+    folder = work / f"ours-{number}"
+    stamp = "by_hand"
+    argv = [
+        sys.executable, "-m", "fai_rl.trainers.worker", "--run-folder", str(folder),
+        "--stamp", stamp,
+    ]  # fmt: skip
+    start = _start(argv, work, ACCELERATE_USE_CPU="true")
+    return _from_events(folder / "logs" / f"events_{stamp}.jsonl", start)
+
+
+def _from_events(path: Path, start: float) -> tuple[float, float]:
+    steps = [json.loads(line) for line in path.read_text().splitlines()]
     steps = [event for event in steps if event["kind"] == "step" and event["step"] > 0]
     pace = (steps[-1]["step"] - steps[0]["step"]) / (steps[-1]["time"] - steps[0]["time"])
     return steps[0]["time"] - start, pace
@@ -172,6 +188,7 @@ RUNS = {
     "hand-written, accelerate": hand_under_accelerate,
     "trl sft": trl_sft,
     "fai-rl-train": ours,
+    "fai-rl's worker by hand": worker_by_hand,
 }
 
 

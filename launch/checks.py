@@ -207,14 +207,15 @@ def _libraries(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
 def _combinations(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
     model = recipe.model
     quantized = "4-bit" if model.load_in_4bit else "8-bit" if model.load_in_8bit else ""
-    if quantized and plan.strategy in ("zero3", "fsdp2"):
+    key = "training.deepspeed_config" if plan.strategy == "deepspeed" else "launch.strategy"
+    if quantized and plan.splits_weights:
         yield _error(
             recipe,
-            "launch.strategy",
+            key,
             f"{quantized} weights can't be split by {plan.strategy}",
             "launch.strategy=ddp or zero2 keeps a whole quantized base per device",
         )
-    if plan.strategy in ("zero3", "fsdp2") and recipe.evaluation.exact_match:
+    if plan.splits_weights and recipe.evaluation.exact_match:
         yield _error(
             recipe,
             "evaluation.exact_match",

@@ -31,6 +31,7 @@ class LaunchPlan:
         gpus: Numbers of the GPUs used.
         config: What `accelerate launch` is given.
         environment: Variables of the training processes.
+        splits_weights: Whether no process holds the whole model (FSDP2, ZeRO-3).
     """
 
     device: str
@@ -39,6 +40,7 @@ class LaunchPlan:
     gpus: list[int] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    splits_weights: bool = False
 
     def accelerate_yaml(self) -> str:
         """Return the accelerate config as a file's text."""
@@ -79,6 +81,7 @@ def make_plan(recipe: Recipe, machine: Machine, num_gpus: int | None) -> LaunchP
     _settle_dtype(recipe)
     gpus = [] if use_cpu else [gpu.index for gpu in machine.gpus[:processes]]
     plan = LaunchPlan("cpu" if use_cpu else "cuda", processes, strategy, gpus)
+    plan.splits_weights = strategy == "fsdp2"
     if use_cpu:
         threads = recipe.launch.cpu_threads or max(1, machine.num_cores // processes)
         recipe.launch.cpu_threads = threads
@@ -119,9 +122,11 @@ def _num_processes(recipe: Recipe, machine: Machine, num_gpus: int | None, use_c
     wanted = num_gpus or asked or 1
     if wanted > len(machine.gpus):
         have = len(machine.gpus)
+        where = "launch.num_processes" if asked else "training.use_cpu"
+        gpus = f"{wanted} GPUs are" if wanted > 1 else "a GPU is"
         raise LaunchError(
-            f"{wanted} GPUs are asked for and this machine has {have or 'none'}",
-            "--num-gpus" if num_gpus else "launch.num_processes",
+            f"{gpus} asked for and this machine has {have or 'none'}",
+            "--num-gpus" if num_gpus else recipe.where(where),
             f"--num-gpus {have} takes what is there" if have else _no_gpu_hint(machine),
         )
     return wanted
@@ -198,8 +203,10 @@ def _config(recipe: Recipe, plan: LaunchPlan) -> dict[str, Any]:
     if is_deepspeed:
         own = CONFIGS / f"{plan.strategy}.json"
         file = _deepspeed_file(recipe) if plan.strategy == "deepspeed" else own
+        zero = json.loads(file.read_text("utf-8")).get("zero_optimization") or {}
+        plan.splits_weights = zero.get("stage") == 3
         config["deepspeed_config"]["deepspeed_config_file"] = str(file)
-        config["deepspeed_config"]["zero3_init_flag"] = '"stage": 3' in file.read_text("utf-8")
+        config["deepspeed_config"]["zero3_init_flag"] = plan.splits_weights
     return config
 
 

@@ -163,7 +163,6 @@ def child_environment(plan_environment: dict[str, Any]) -> dict[str, str]:
     """
     quiet = {
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "TRL_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "true",
         "PYTHONUNBUFFERED": "1",
     }

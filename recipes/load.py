@@ -10,13 +10,13 @@ from omegaconf import OmegaConf
 from fai_rl.recipes import legacy, rules
 from fai_rl.recipes.algorithms import ALGORITHMS, ALIASES, algorithm_name
 from fai_rl.recipes.key_table import KeyTable
-from fai_rl.recipes.merging import Layer, merge, resolve
+from fai_rl.recipes.merging import Layer, forget_with_name, merge, resolve
 from fai_rl.recipes.overrides import Override, dotted, parse_overrides
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.recipes.schema import REQUIRED
 from fai_rl.recipes.shipped import find_profile, find_recipe
 from fai_rl.recipes.value_types import ValueType
-from fai_rl.recipes.yaml_tree import Tree, parse_file, parse_scalar
+from fai_rl.recipes.yaml_tree import Tree, dump, parse_file, parse_scalar
 from fai_rl.utils.errors import Problem, RecipeError
 from fai_rl.utils.redaction import literal_secrets
 from fai_rl.utils.suggest import did_you_mean
@@ -79,6 +79,7 @@ def load(
     if not isinstance(tree.value, dict):
         raise RecipeError(_unique(problems))
 
+    values, renamed = forget_with_name(tree, values)
     merged, origin, merge_problems = merge([*layers, (shown, tree)], values)
     problems.extend(merge_problems)
     problems.extend(_literal_secrets(merged, origin))
@@ -92,7 +93,7 @@ def load(
         resolved["training"].setdefault(key, value)
     result = Recipe.from_dict(resolved, name)
     result.origin = origin
-    result.notes = _profile_notes(layers, tree, values)
+    result.notes = [*renamed, *_profile_notes(layers, tree, values)]
     problems = rules.check(result)
     if problems:
         raise RecipeError(problems)
@@ -238,10 +239,15 @@ def _profile_notes(
                 own = (tree.value.get(section) or {}) if isinstance(tree.value, dict) else {}
                 if key in own and own[key] != value and (section, key) not in overridden:
                     notes.append(
-                        f"{layer_name} asks for {section}.{key}={value}, the recipe says "
-                        f"{own[key]} and wins: add {section}.{key}={value} to overrule it"
+                        f"{layer_name} asks for {section}.{key}={_shown_value(value)}, the recipe "
+                        f"says {_shown_value(own[key])} and wins: "
+                        f"add {section}.{key}={_shown_value(value)} to overrule it"
                     )
     return notes
+
+
+def _shown_value(value: Any) -> str:
+    return dump(value).strip().removesuffix("...").strip()
 
 
 def _unique(problems: list[Problem]) -> list[Problem]:

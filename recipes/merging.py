@@ -63,6 +63,38 @@ def merge(
     return config, origin, problems
 
 
+def forget_with_name(
+    tree: Tree, values: list[tuple[Override, Any]]
+) -> tuple[list[tuple[Override, Any]], list[str]]:
+    """Leave out a file's subset and revision of a dataset that an override names anew.
+
+    They belong to the dataset the file names; its columns may well be the other's too, and stay.
+
+    Returns:
+        The overrides, with those that leave keys out before them, and notes that say so.
+    """
+    given = {override.path for override, _ in values}
+    left_out: list[tuple[Override, Any]] = []
+    notes = []
+    for override, value in values:
+        if len(override.path) != 4 or override.path[-1] != "name":
+            continue
+        section, kind, index, _ = override.path
+        try:
+            entry = tree.value[section][kind][index]
+        except (KeyError, IndexError, TypeError):
+            continue
+        for key in ("subset", "revision") if isinstance(entry, dict) else ():
+            path = (section, kind, index, key)
+            if entry.get(key) is None or path in given or entry.get("name") == value:
+                continue
+            left_out.append((Override(path, "null", override.source), None))
+            notes.append(
+                f"{dotted(path)}={entry[key]} is {entry.get('name')}'s and is left out for {value}"
+            )
+    return [*left_out, *values], notes
+
+
 def _note_origin(origin: dict[str, str], path: KeyPath, value: Any, where: str) -> None:
     key = dotted(path)
     if not isinstance(value, dict):  # a mapping is merged, anything else replaces

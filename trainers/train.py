@@ -88,6 +88,7 @@ def main(arguments: list[str] | None = None, prog: str = "fai-rl-train") -> int:
     if not arguments:
         make_parser(prog).print_help()
         return 2
+    _read_dotenv()
     try:
         return _run(_parse(arguments, prog))
     except FaiRLError as error:
@@ -96,8 +97,16 @@ def main(arguments: list[str] | None = None, prog: str = "fai-rl-train") -> int:
         return 130
 
 
+def _read_dotenv() -> None:
+    """Take keys such as HF_TOKEN from `.env`, where the shell has not set them."""
+    if Path(".env").is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(".env", override=False)
+
+
 def _parse(arguments: list[str], prog: str) -> argparse.Namespace:
-    from fai_rl.utils.errors import Problem, RecipeError
+    from fai_rl.utils.errors import FaiRLError, Problem, RecipeError
     from fai_rl.utils.suggest import did_you_mean
 
     parser = make_parser(prog)
@@ -122,9 +131,14 @@ def _parse(arguments: list[str], prog: str) -> argparse.Namespace:
         if files:
             hint = f"did you mean --recipe {files[0]}?"
         problems.append(Problem("no recipe", "the command line", hint))
+    given.profile = [name for word in given.profile for name in word.split(",")]
+    if problems and given.recipe:  # the recipe's own mistakes are told in the same go
+        try:
+            _load(given)
+        except FaiRLError as error:
+            problems.extend(error.problems)
     if problems:
         raise RecipeError(problems)
-    given.profile = [name for word in given.profile for name in word.split(",")]
     return given
 
 

@@ -68,7 +68,7 @@ def test_a_profile_that_the_recipe_overrules_is_said(write):
     recipe = write(RECIPE.replace("data:", "  use_lora: false\ndata:"))
     loaded = load(recipe, profiles=["lora"])
     assert loaded.model.use_lora is False
-    assert any("add model.use_lora=True to overrule it" in note for note in loaded.notes)
+    assert any("add model.use_lora=true to overrule it" in note for note in loaded.notes)
 
 
 def test_a_profile_chooses_by_what_the_machine_can_do(write):

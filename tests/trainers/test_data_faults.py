@@ -262,7 +262,8 @@ FAULTS: dict[str, Fault] = {
     "unknown placeholder": (
         "d.jsonl", jsonl(GOOD), {"dataset_columns": ["question", "answer"]},
         {**TEMPLATE, "user_prompt": "{qestion}"},
-        ["data.user_prompt refers to {qestion}", "recipe.yaml:9", "did you mean question?", "{{ and }}"],
+        ["data.user_prompt refers to {qestion}", "recipe.yaml:9", "did you mean question?",
+         "{{ and }}"],
     ),
     "placeholder outside dataset_columns": (
         "d.jsonl", jsonl(GOOD), {"dataset_columns": ["question"]}, TEMPLATE,
