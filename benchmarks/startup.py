@@ -152,7 +152,8 @@ def ours(work: Path, model: str, number: int) -> tuple[float, float]:
     """Run fai-rl-train on the same rows."""
     argv = [
         str(Path(sys.executable).with_name("fai-rl-train")), "--recipe", "sft/tiny_cpu",
-        f"model.base_model_name={model}", "data.datasets[0].name=pairs.jsonl", "data.eval_datasets=[]",
+        f"model.base_model_name={model}", "data.datasets[0].name=pairs.jsonl",
+        "data.eval_datasets=[]",
         "evaluation.exact_match=false", "training.eval_strategy=no", f"training.max_steps={STEPS}",
         f"training.per_device_train_batch_size={BATCH}", "training.save_strategy=no",
         "training.logging_steps=10", "training.max_length=64",

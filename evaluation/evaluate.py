@@ -62,10 +62,11 @@ def evaluate(run: Path, num_samples: int | None = None) -> dict[str, Any]:
 
     from fai_rl.trainers.data import formatted_rows
     from fai_rl.trainers.held_out import exact_match, generate, questions
+    from fai_rl.trainers.prepared import uses_chat
     from fai_rl.trainers.row_report import RowReport
 
     tokenizer = AutoTokenizer.from_pretrained(run / "final")
-    chat = bool(tokenizer.chat_template) and recipe.data.format != "plain"
+    chat = uses_chat(recipe, tokenizer)
     rows = [
         row
         for entry in recipe.data.eval_datasets

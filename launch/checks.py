@@ -16,6 +16,7 @@ from fai_rl.recipes.recipe import Recipe
 from fai_rl.utils.errors import LaunchError, Problem
 
 _LOW_DISK_BYTES = 2 * 2**30
+_LONG_ROW_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,33 @@ def _combinations(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
             "training.padding_free without packing can't cut rows at max_length",
             "set training.packing=true, or training.max_length=null",
         )
+    yield from _packing(recipe, plan)
     if recipe.trl.get("gradient_checkpointing") and recipe.trl.get("use_cache"):
         yield Finding("warning", "recipe", "training.use_cache is off under gradient checkpointing")
+
+
+def _packing(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
+    """Warn of long flattened batches: without flash attention their cost grows by the square."""
+    flash = (recipe.model.attn_implementation or "").startswith("flash")
+    if (
+        not recipe.trl_value("packing")
+        or flash
+        or recipe.trl_value("packing_strategy") == "wrapped"
+    ):
+        return
+    batch = int(recipe.trl_value("per_device_train_batch_size"))
+    tokens = batch * int(recipe.trl_value("max_length"))
+    limit = _LONG_ROW_TOKENS if plan.device == "cuda" else _LONG_ROW_TOKENS // 4
+    if tokens > limit:
+        yield Finding(
+            "warning",
+            "packing",
+            f"packing lays a batch end to end: {batch} packs are a row of {tokens:,} tokens, whose "
+            "attention costs the square of that without flash attention",
+            f"lower training.per_device_train_batch_size to {max(1, batch * limit // tokens)} and "
+            "raise gradient_accumulation_steps, or set model.use_flash_attention=true on a GPU",
+            recipe.where("training.packing"),
+        )
 
 
 def _disk(recipe: Recipe) -> Iterator[Finding]:

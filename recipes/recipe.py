@@ -63,6 +63,11 @@ class Recipe:
         """The run's folder."""
         return Path(self.training.output_dir or f"outputs/{self.name}")
 
+    @property
+    def has_evaluation(self) -> bool:
+        """Whether the recipe names an evaluation set, or cuts one off."""
+        return bool(self.data.eval_datasets) or self.data.eval_size is not None
+
     def where(self, key: str) -> str | None:
         """Return the place that gave `key`, or the list item or mapping around it."""
         while key not in self.origin and "." in key:

@@ -181,6 +181,12 @@ def _data(recipe: Recipe) -> Iterator[Problem]:
             "data.streaming without training.max_steps: a stream has no length to count epochs by",
             "set training.max_steps",
         )
+    if data.eval_size is not None and data.eval_size > 1 and data.eval_size % 1:
+        yield _problem(
+            recipe,
+            "data.eval_size",
+            f"data.eval_size {data.eval_size:g} is neither a share below 1 nor a number of rows",
+        )
     if data.streaming and data.eval_size is not None:
         yield _problem(
             recipe,
@@ -229,7 +235,7 @@ def _training(recipe: Recipe) -> Iterator[Problem]:
             "training.bf16 and training.fp16 are both true",
             "keep the one that your device is fast in: bf16 on Ampere and newer",
         )
-    has_eval = bool(recipe.data.eval_datasets) or recipe.data.eval_size is not None
+    has_eval = recipe.has_evaluation
     if trl("eval_strategy") not in ("no", None) and not has_eval:
         yield _problem(
             recipe,
@@ -327,7 +333,7 @@ def _wandb(recipe: Recipe) -> None:
 
 def _ignored(recipe: Recipe) -> Iterator[str]:
     """Name the given keys that will have no effect."""
-    has_eval = bool(recipe.data.eval_datasets) or recipe.data.eval_size is not None
+    has_eval = recipe.has_evaluation
     if recipe.training.algorithm in ("sft", "pretrain"):
         if recipe.data.max_prompt_length is not None:
             yield (

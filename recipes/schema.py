@@ -83,7 +83,8 @@ class DatasetConfig:
     name: str = key(
         "",
         "Hugging Face id, a local .json, .jsonl, .csv, .parquet or .txt file (also a folder or a "
-        "* pattern of such files), or builtin:addition. Required.",
+        "* pattern of such files), or builtin:addition. A folder's files are told apart by split "
+        "where their names say it (train*, test*). Required.",
     )
     split: str = key("train", "Split to read; slices such as train[:10%] work.")
     subset: str | None = key(None, "Subset (configuration) of a hub dataset.")
@@ -102,7 +103,7 @@ class DatasetConfig:
     weight: float | None = key(
         None,
         "Share of this dataset in the mixture. Give it for all datasets or none; none means all "
-        "rows of all datasets, one after the other, shuffled by the trainer.",
+        "rows of all datasets, shuffled by the trainer (a stream is shuffled within 1,000 rows).",
     )
     max_samples: int | None = key(None, "Use only this many rows, from the start.")
 
@@ -140,8 +141,8 @@ class DataConfig:
     )
     max_bad_rows: float = key(
         0,
-        "How many unreadable, empty or malformed rows may be dropped before the run is refused: "
-        "below 1 a share of the dataset, from 1 a number of rows.",
+        "How many unreadable, empty or malformed rows of each dataset may be dropped before a run "
+        "is refused: below 1 a share of its rows, from 1 a number of rows.",
     )
     max_row_bytes: int = key(
         1_000_000,
@@ -151,7 +152,9 @@ class DataConfig:
         False, "Read rows while training instead of preparing them first. Needs training.max_steps."
     )
     dataset_num_proc: int | None = key(
-        None, "Processes that prepare rows; the same as training.dataset_num_proc."
+        None,
+        "Processes for TRL's packing; the same as training.dataset_num_proc. Tokenization uses the "
+        "tokenizer's own threads instead (RAYON_NUM_THREADS).",
     )
 
 

@@ -49,6 +49,6 @@ def trl_arguments(recipe: Recipe, run: RunFolder, **settled: Any) -> TrainingArg
 
 def _evaluation(recipe: Recipe) -> dict[str, Any]:
     """Evaluate where there is a set to evaluate on, as often as the recipe says."""
-    if not recipe.data.eval_datasets and recipe.data.eval_size is None:
+    if not recipe.has_evaluation:
         return {}
     return {"eval_strategy": "steps" if recipe.trl.get("eval_steps") else "epoch"}

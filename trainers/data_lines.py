@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fai_rl.trainers.data import Prepared
+    from fai_rl.trainers.prepared import Prepared
 
 
 def data_lines(data: Prepared, max_length: int | None, packing: bool) -> list[str]:

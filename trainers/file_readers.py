@@ -17,7 +17,6 @@ from fai_rl.utils.errors import DataError
 
 # A row, or what is wrong with it, after the place it stands at ("train.jsonl:17", "row 17").
 Placed = tuple[str, dict[str, Any] | BadRow]
-SUFFIXES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 _BOM = b"\xef\xbb\xbf"
 _NOT_UTF8 = "bytes that are not UTF-8"
 # Larger CSV fields are taken for a quote that is never closed.

@@ -9,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from fai_rl.recipes.rules import DATA_FILES
 from fai_rl.recipes.schema import DatasetConfig
 from fai_rl.trainers.builtin_data import BUILTIN_DATASETS, builtin_rows
-from fai_rl.trainers.file_readers import SUFFIXES, Placed, read_file, too_large
+from fai_rl.trainers.file_readers import Placed, read_file, too_large
 from fai_rl.trainers.row_report import BadRow, RowReport, excerpt
 from fai_rl.utils.errors import DataError
 from fai_rl.utils.suggest import did_you_mean
@@ -67,7 +68,7 @@ def is_here(name: str) -> bool:
     return (
         name.startswith(("builtin:", ".", "/", "~"))
         or "*" in name
-        or path.suffix.lower() in SUFFIXES
+        or path.suffix.lower() in DATA_FILES
         or path.exists()
     )
 
@@ -127,10 +128,10 @@ def _whole(
 
 
 def _noted(path: Path, label: str, max_row_bytes: int) -> Iterator[Placed]:
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in DATA_FILES:
         raise DataError(
             f"{path}: files of this kind aren't read",
-            hint=f"rows are read from files that end in {', '.join(SUFFIXES)}",
+            hint=f"rows are read from files that end in {', '.join(DATA_FILES)}",
         )
     try:
         yield from read_file(path, label, max_row_bytes)
@@ -197,14 +198,14 @@ def _said(files: list[Path], note: Note) -> list[Path]:
 
 def _of_split(name: str, found: list[Path], split: str, note: Note) -> list[Path]:
     """Return the files of a split: where files are called train or test, these words tell."""
-    files = sorted(p for p in found if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in found if p.suffix.lower() in DATA_FILES)
     if not files:
         saved = any(p.name in ("state.json", "dataset_dict.json") for p in found)
         raise DataError(
             f"no data file in {name}",
             hint="it was saved by Dataset.save_to_disk: write it with to_parquet or to_json"
             if saved or any(p.suffix == ".arrow" for p in found)
-            else f"files end in {', '.join(SUFFIXES)}; {name.rstrip('/')}/**/*.jsonl looks into "
+            else f"files end in {', '.join(DATA_FILES)}; {name.rstrip('/')}/**/*.jsonl looks into "
             "folders within",
         )
     if any(p.name in ("state.json", "dataset_dict.json") for p in files):

@@ -12,9 +12,9 @@ from fai_rl.launch.events import EventWriter
 from fai_rl.launch.run_folder import RunFolder
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.trainers.arguments import trl_arguments
-from fai_rl.trainers.data import Prepared, prepare
 from fai_rl.trainers.data_lines import data_lines
 from fai_rl.trainers.model import check_context, load_model, load_tokenizer, lora_config
+from fai_rl.trainers.prepared import Prepared, prepare
 from fai_rl.trainers.tokenization import Tokenization
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ def build_trainer(
     from trl import SFTConfig, SFTTrainer
 
     packing = bool(recipe.trl_value("packing"))
+    eval_packing = recipe.trl.get("eval_packing") and recipe.has_evaluation
     arguments = cast(
         SFTConfig,
         trl_arguments(
             recipe,
             run,
             # Ids and labels come ready made; only packing is left to TRL.
-            dataset_kwargs=None if packing else {"skip_prepare_dataset": True},
+            dataset_kwargs=None if packing or eval_packing else {"skip_prepare_dataset": True},
             assistant_only_loss=False,
             chat_template_path=None,
             model_init_kwargs=None,

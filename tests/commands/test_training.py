@@ -174,5 +174,5 @@ def test_every_answer_beyond_max_length_is_refused(cli: CommandLine):
         "data.eval_datasets=[]", "training.max_length=16", "training.output_dir=run",
     )  # fmt: skip
     assert result.code == 2
-    assert "none of the 4 train rows has a token to train on" in result.text
+    assert "none of its 4 rows has a token to train on" in result.text
     assert "training.max_length=16" in result.text

@@ -14,8 +14,9 @@ import torch
 
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.trainers.builtin_model import build_tokenizer
-from fai_rl.trainers.data import Prepared, check_sources, prepare
+from fai_rl.trainers.data import check_sources
 from fai_rl.trainers.data_lines import data_lines
+from fai_rl.trainers.prepared import Prepared, prepare
 from fai_rl.trainers.tokenization import Tokenization
 from fai_rl.utils.errors import DataError
 
@@ -276,7 +277,7 @@ import os, sys, torch
 from pathlib import Path
 from accelerate import PartialState
 from fai_rl.trainers.builtin_model import build_tokenizer
-from fai_rl.trainers.data import prepare
+from fai_rl.trainers.prepared import prepare
 from fai_rl.trainers.tokenization import Tokenization
 from tests.trainers.test_data import make_recipe
 state = PartialState(cpu=True, backend="gloo")

@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.trainers.builtin_model import build_model, build_tokenizer
-from fai_rl.trainers.data import Prepared, prepare
+from fai_rl.trainers.prepared import Prepared, prepare
 from fai_rl.trainers.tokenization import Tokenization
 
 NUM_ROWS = 120
