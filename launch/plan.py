@@ -85,12 +85,12 @@ def make_plan(recipe: Recipe, machine: Machine, num_gpus: int | None) -> LaunchP
     if use_cpu:
         threads = recipe.launch.cpu_threads or max(1, machine.num_cores // processes)
         recipe.launch.cpu_threads = threads
-        plan.environment.update(OMP_NUM_THREADS=str(threads), CUDA_VISIBLE_DEVICES="")
+        plan.environment.update(
+            OMP_NUM_THREADS=str(threads), CUDA_VISIBLE_DEVICES="", DS_ACCELERATOR="cpu"
+        )
         if strategy in ("single", "ddp"):
             # Without it torchrun's workers train alone; with it FSDP and DeepSpeed are left out.
             plan.environment["ACCELERATE_USE_CPU"] = "true"
-        elif strategy != "fsdp2":
-            plan.environment["DS_ACCELERATOR"] = "cpu"
     else:
         # One process sees one GPU, so that nothing can wrap the model in DataParallel.
         plan.environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))

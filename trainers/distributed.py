@@ -33,8 +33,9 @@ def strategy_arguments(recipe: Recipe, strategy: str) -> dict[str, Any]:
         # Its gloo shared-memory op is compiled at first use, for a minute, and isn't needed.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         return {"use_cpu": False, "ddp_backend": "gloo"}
-    if strategy == "ddp" and recipe.model.use_lora:
-        return {"ddp_find_unused_parameters": recipe.trl.get("ddp_find_unused_parameters", False)}
+    if strategy == "ddp" and "ddp_find_unused_parameters" not in recipe.trl:
+        # transformers searches for them whenever gradient checkpointing is off, at every step.
+        return {"ddp_find_unused_parameters": False}
     return {}
 
 

@@ -12,6 +12,7 @@ from fai_rl.recipes.recipe import Recipe
 from fai_rl.utils.redaction import redact
 
 _SECONDS = 3.0
+_INIT_SECONDS = 20.0
 _DEFAULT_SERVER = "https://api.wandb.ai"
 
 
@@ -43,26 +44,40 @@ def start(recipe: Recipe, run: RunFolder, events: EventWriter) -> bool:
                 "(wandb sync uploads it later)",
             )
     os.environ.setdefault("WANDB_SILENT", "true")
-    try:
-        import wandb
+    modes = ["online", "offline"] if mode == "online" else [mode]
+    for attempt in modes:
+        try:
+            _init(recipe, run, attempt)
+        except Exception as error:  # a tracker that fails must not take the training with it
+            text = str(error).splitlines()[0]
+            then = "trying offline" if attempt != modes[-1] else "training goes on without it"
+            events.send("warning", text=f"wandb: can't start {attempt} ({text}); {then}")
+        else:
+            return True
+    return False
 
-        wandb.init(
-            project=settings.project or "fai-rl",
-            entity=settings.entity,
-            name=settings.name or run.path.name,
-            tags=settings.tags or None,
-            dir=str(run.path),
-            mode=mode,  # type: ignore[arg-type]
-            config=redact(recipe.as_dict()),
-            # The tracker would store the command line, the environment and the log.
-            settings=wandb.Settings(
-                console="off", save_code=False, disable_git=True, x_disable_meta=True
-            ),
-        )
-    except Exception as error:  # a tracker that fails must not take the training with it
-        events.send("warning", text=f"wandb: can't start ({error}); training goes on without it")
-        return False
-    return True
+
+def _init(recipe: Recipe, run: RunFolder, mode: str) -> None:
+    import wandb
+
+    settings = recipe.wandb
+    wandb.init(
+        project=settings.project or "fai-rl",
+        entity=settings.entity,
+        name=settings.name or run.path.name,
+        tags=settings.tags or None,
+        dir=str(run.path),
+        mode=mode,  # type: ignore[arg-type]
+        config=redact(recipe.as_dict()),
+        # The tracker would store the command line, the environment and the log.
+        settings=wandb.Settings(
+            console="off",
+            save_code=False,
+            disable_git=True,
+            x_disable_meta=True,
+            init_timeout=_INIT_SECONDS,
+        ),
+    )
 
 
 def _why_offline(server: str) -> str | None:

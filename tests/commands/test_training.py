@@ -142,6 +142,18 @@ def test_wandb_without_a_key_goes_on_offline_and_leaks_nothing(cli: CommandLine)
             assert b"canary-0123456789" not in path.read_bytes(), path
 
 
+def test_wandb_with_a_server_out_of_reach_goes_on_offline(cli: CommandLine):
+    cli.environment["WANDB_API_KEY"] = key = "0123456789" * 4
+    result = cli.train(
+        "--recipe", "sft/tiny_cpu", *SHORT, "wandb.enabled=true",
+        "wandb.base_url=http://127.0.0.1:9", "training.output_dir=run",
+    )  # fmt: skip
+    assert result.code == 0, result.text
+    assert "127.0.0.1:9 can't be reached" in result.out and "offline" in result.out
+    for path in (cli.folder / "run").rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes(), path
+
+
 def test_a_loss_that_is_no_number_stops_the_run(cli: CommandLine):
     result = cli.train(
         "--recipe", "sft/tiny_cpu", *SHORT, "training.learning_rate=1.0e+30",
