@@ -204,6 +204,7 @@ def report(times: dict[str, list[tuple[float, float]]]) -> None:
         ("hand-written", 1.5),
         ("hand-written, accelerate", 1.1),
         ("trl sft", 1.0),
+        ("fai-rl's worker by hand", 1.5),
     ):
         ratios = [mine[0] / theirs[0] for mine, theirs in zip(own, times[name], strict=True)]
         entries.append(entry(f"first step: fai-rl-train ÷ {name}", ratios, target, "lower"))

@@ -65,7 +65,8 @@ def supervise(
         nonlocal position
         events, position = read_events(folder.events, position)
         for event in events:
-            last[event["kind"]] = event
+            if event["kind"] != "error" or "error" not in last:  # the first error is the cause
+                last[event["kind"]] = event
         on_events(events)
 
     try:
