@@ -32,14 +32,14 @@ class KeyTable:
         self.algorithm = algorithm
         self.sections = {name: own_keys(section) for name, section in SECTIONS.items()}
         known = [ALGORITHMS[algorithm]] if algorithm else list(ALGORITHMS.values())
-        self.library: dict[str, Key] = {}
+        self.config_keys: dict[str, Key] = {}
         for config in dict.fromkeys(entry.config for entry in known):
-            self.library = {**config_keys(config), **self.library}
+            self.config_keys = {**config_keys(config), **self.config_keys}
         own = self.sections["training"]
         # transformers' own words stand for output_dir; a key is documented once.
         self.sections["training"] = {
             **own,
-            **{k: v for k, v in self.library.items() if k not in own},
+            **{k: v for k, v in self.config_keys.items() if k not in own},
         }
 
     def find(self, path: KeyPath) -> Key | None:

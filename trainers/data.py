@@ -53,6 +53,7 @@ def formatted_rows(
             report.add_bad(place, bad)
             report.enforce_so_far(data.max_bad_rows)
             continue
+        report.form = report.form or next(iter(result))
         yield place, result
     report.enforce(data.max_bad_rows)
 

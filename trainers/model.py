@@ -49,6 +49,17 @@ def _write_builtin(recipe: Recipe, run: RunFolder) -> None:
         build_tokenizer().save_pretrained(folder)
 
 
+def has_chat_template(recipe: Recipe) -> bool | None:
+    """Tell whether the model has a chat template, without loading it; None for one on the hub."""
+    if recipe.model.base_model_name == "builtin:tiny" or recipe.trl.get("chat_template_path"):
+        return True
+    folder = Path(recipe.model.base_model_name).expanduser()
+    if not folder.is_dir():
+        return None
+    listed = read_json(folder / "tokenizer_config.json").get("chat_template")
+    return bool(listed) or (folder / "chat_template.jinja").is_file()
+
+
 def _source(recipe: Recipe) -> dict[str, Any]:
     return {
         "revision": recipe.model.revision,

@@ -36,6 +36,7 @@ class RowReport:
         bad: By reason: how many, and the places and an excerpt of the first few.
         notes: What else a person should know about this source.
         where: The place in the recipe that names the source.
+        form: The first training column of its rows: prompt, messages or text.
     """
 
     source: str
@@ -43,6 +44,7 @@ class RowReport:
     bad: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     where: str | None = None
+    form: str = ""
 
     @property
     def num_bad(self) -> int:

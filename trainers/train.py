@@ -218,6 +218,7 @@ def look(recipe: Recipe, num_gpus: int | None) -> tuple[LaunchPlan, list[Finding
 def _look_at_data(recipe: Recipe) -> list[Finding]:
     from fai_rl.launch.checks import Finding
     from fai_rl.trainers.data import check_sources
+    from fai_rl.trainers.model import has_chat_template
 
     findings = []
     for report in check_sources(recipe):
@@ -225,6 +226,18 @@ def _look_at_data(recipe: Recipe) -> list[Finding]:
         findings.append(Finding("ok", "data", ", ".join([text, *report.notes])))
         if report.num_bad:
             findings.append(Finding("warning", "data", f"dropped {'; '.join(report.reasons())}"))
+        needs_template = report.form == "messages" or recipe.data.format == "chat"
+        if needs_template and has_chat_template(recipe) is False:
+            findings.append(
+                Finding(
+                    "error",
+                    "chat template",
+                    f"{report.source} holds chat turns and {recipe.model.base_model_name} has no "
+                    "chat template",
+                    "give one in training.chat_template_path, or rows with a prompt and an answer",
+                    report.where,
+                )
+            )
     return findings
 
 
