@@ -90,8 +90,17 @@ _RANGES = {
 }
 
 
+# Schedules that fail when training starts unless lr_scheduler_kwargs holds one of these.
+_SCHEDULER_NEEDS = {
+    "warmup_stable_decay": ("num_decay_steps",),
+    "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
+    "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate"),
+}
+
+
 def check(recipe: Recipe) -> Iterator[Problem]:
-    """Yield the numbers that are out of range."""
+    """Yield the numbers that are out of range, and those that a schedule lacks."""
+    yield from _scheduler(recipe)
     for key, allowed in _RANGES.items():
         value = _value(recipe, key)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -101,6 +110,18 @@ def check(recipe: Recipe) -> Iterator[Problem]:
         wanted = allowed.fault(value)
         if wanted:
             yield Problem(f"{key} must be {wanted}, not {value}", recipe.where(key), allowed.hint)
+
+
+def _scheduler(recipe: Recipe) -> Iterator[Problem]:
+    name = recipe.trl.get("lr_scheduler_type")
+    needs = _SCHEDULER_NEEDS.get(str(name), ())
+    given = recipe.trl.get("lr_scheduler_kwargs")
+    if needs and not isinstance(given, str) and not set(needs) & set(given or {}):
+        yield Problem(
+            f"training.lr_scheduler_type {name} needs {' or '.join(needs)}",
+            recipe.where("training.lr_scheduler_type"),
+            f"set training.lr_scheduler_kwargs={{{needs[0]}: …}}",
+        )
 
 
 def _value(recipe: Recipe, key: str) -> Any:

@@ -109,6 +109,18 @@ def _model(recipe: Recipe) -> Iterator[Problem]:
             f"model.base_model_name: there is no folder {name}",
             f"relative paths start at {Path.cwd()}",
         )
+    elif os.path.isdir(folder := os.path.expanduser(name)) and not os.path.isfile(
+        os.path.join(folder, "config.json")
+    ):
+        adapter = os.path.isfile(os.path.join(folder, "adapter_config.json"))
+        yield _problem(
+            recipe,
+            "model.base_model_name",
+            f"model.base_model_name: the folder {name} holds no model: config.json is missing",
+            "it holds an adapter: name a merged model (training.merge_adapter makes one)"
+            if adapter
+            else "name a folder that save_pretrained wrote, such as a run's final",
+        )
     elif "://" in name:
         yield _problem(
             recipe,

@@ -80,6 +80,7 @@ def test_a_detached_run_survives_its_terminal_and_records_its_end(cli: CommandLi
 
 def test_a_detached_run_that_fails_at_once_says_why_in_the_foreground(cli: CommandLine):
     (cli.folder / "broken").mkdir()
+    (cli.folder / "broken/config.json").write_text("{}")
     result = cli.train(
         "--recipe", "sft/tiny_cpu", "--nohup", *SHORT, "model.base_model_name=./broken",
         "training.output_dir=run",

@@ -108,3 +108,19 @@ def test_a_kernel_of_the_hub_is_an_attention_implementation():
 )
 def test_trackers_are_chosen_by_the_recipe_alone(words: tuple[str, ...], report_to: str):
     assert tiny(*words).trl["report_to"] == report_to
+
+
+def test_a_schedule_without_what_it_needs_is_refused():
+    words = ["training.lr_scheduler_type=warmup_stable_decay"]
+    with pytest.raises(RecipeError, match="needs num_decay_steps"):
+        load("sft/tiny_cpu", words)
+    load("sft/tiny_cpu", [*words, "training.lr_scheduler_kwargs={num_decay_steps: 5}"])
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    words = [f"model.base_model_name={tmp_path}"]
+    with pytest.raises(RecipeError, match=r"config.json is missing"):
+        load("sft/tiny_cpu", words)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(RecipeError, match="it holds an adapter"):
+        load("sft/tiny_cpu", words)
