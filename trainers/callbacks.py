@@ -58,7 +58,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Move the progress line, a few times a second at most."""
+        """Move the progress line, a few times a second at most; log the last step in any case."""
+        if state.global_step == state.max_steps:
+            control.should_log = True
         now = time.monotonic()
         if now - self._last_step > _STEP_SECONDS or state.global_step == state.max_steps:
             self._last_step = now
