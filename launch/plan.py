@@ -237,7 +237,7 @@ def _deepspeed_file(recipe: Recipe) -> Path:
 def command(folder: Path, config: Path, stamp: str) -> list[str]:
     """Return the argument list that starts the training processes."""
     return [
-        sys.executable, "-m", "accelerate.commands.launch", "--quiet",
+        sys.executable, "-m", "accelerate.commands.launch",
         "--config_file", str(config),
         "-m", _WORKER, "--run-folder", str(folder), "--stamp", stamp,
     ]  # fmt: skip

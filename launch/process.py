@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,14 +141,40 @@ def _outcome(
     if stopped:
         name = signal.Signals(stopped[0]).name
         return Outcome(EXIT_FAILED, f"stopped by {name}", {})
-    if error := last.get("error"):
+    error = last.get("error")
+    if error and error["exit_code"] != EXIT_FAILED:
         return Outcome(int(error["exit_code"]), str(error["text"]), {})
+    if killed := _killed(folder):
+        return Outcome(EXIT_FAILED, f"{killed}\n  the whole log: {folder.log}", {})
+    if error:
+        return Outcome(EXIT_FAILED, str(error["text"]), {})
     how = (
         f"was killed by {signal.Signals(-returncode).name}"
         if returncode < 0
         else (f"ended with code {returncode}" if returncode else "ended before its last step")
     )
     return Outcome(EXIT_FAILED, f"error: training {how}\n{log_tail(folder)}", {})
+
+
+# How accelerate and torchrun name a process that ended by a signal; a process killed so can tell
+# nothing itself, and the others of its run tell of a lost connection only.
+_DIED_ALONE = re.compile(r"died with <Signals\.(SIG\w+)")
+_DIED_FIRST = re.compile(
+    r"Root Cause.*?rank\s*: (\d+).*?exitcode\s*: -\d+ \(pid: \d+\)\s+\((SIG\w+)\)", re.DOTALL
+)
+
+
+def _killed(folder: RunFolder) -> str | None:
+    """Return the message for a training process that something killed, or None."""
+    text = folder.log.read_text(encoding="utf-8", errors="replace")
+    if match := _DIED_FIRST.search(text):
+        who, name = f"the process of rank {match[1]}", match[2]
+    elif match := _DIED_ALONE.search(text):
+        who, name = "the training process", match[1]
+    else:
+        return None
+    why = "\n  where nobody did so, the machine was out of memory" if name == "SIGKILL" else ""
+    return f"error: {who} was killed by {name}{why}"
 
 
 def log_tail(folder: RunFolder, num_lines: int = 12) -> str:

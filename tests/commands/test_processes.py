@@ -91,18 +91,22 @@ def test_a_detached_run_that_fails_at_once_says_why_in_the_foreground(cli: Comma
     assert json.loads((cli.folder / "run/run.json").read_text())["exit_code"] == 2
 
 
-def test_a_killed_worker_is_a_failure_with_its_cause(cli: CommandLine):
-    argv = cli.argv("--recipe", "sft/tiny_cpu", *LONG)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_worker_is_a_failure_with_its_cause(cli: CommandLine, processes):
+    argv = cli.argv("--recipe", "sft/tiny_cpu", *LONG, f"launch.num_processes={processes}")
     with (cli.folder / "out").open("w") as out:
         command = subprocess.Popen(
             argv, cwd=cli.folder, env=cli.environment, stdout=out, stderr=out
         )
     wait_for(lambda: "step 50/" in (cli.folder / "out").read_text())
-    worker = next(p for p in processes_of(cli.folder) if "accelerate" not in " ".join(p.cmdline()))
-    worker.kill()
+    workers = [p for p in processes_of(cli.folder) if "accelerate" not in " ".join(p.cmdline())]
+    workers[-1].kill()
     assert command.wait(60) == 1
     text = (cli.folder / "out").read_text()
-    assert "error: training" in text and "the whole log:" in text
+    who = "the training process" if processes == 1 else "the process of rank"
+    assert f"error: {who}" in text and "was killed by SIGKILL" in text
+    assert "the whole log:" in text
+    wait_for(lambda: not processes_of(cli.folder), 20)
 
 
 def test_overrides_never_reach_a_shell(cli: CommandLine):
