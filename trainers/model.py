@@ -49,13 +49,19 @@ def _write_builtin(recipe: Recipe, run: RunFolder) -> None:
         build_tokenizer().save_pretrained(folder)
 
 
+def is_on_hub(recipe: Recipe) -> bool:
+    """Tell whether the model is neither built in nor a local folder."""
+    name = recipe.model.base_model_name
+    return name != "builtin:tiny" and not Path(name).expanduser().is_dir()
+
+
 def has_chat_template(recipe: Recipe) -> bool | None:
     """Tell whether the model has a chat template, without loading it; None for one on the hub."""
     if recipe.model.base_model_name == "builtin:tiny" or recipe.trl.get("chat_template_path"):
         return True
-    folder = Path(recipe.model.base_model_name).expanduser()
-    if not folder.is_dir():
+    if is_on_hub(recipe):
         return None
+    folder = Path(recipe.model.base_model_name).expanduser()
     listed = read_json(folder / "tokenizer_config.json").get("chat_template")
     return bool(listed) or (folder / "chat_template.jinja").is_file()
 

@@ -199,7 +199,7 @@ def look(recipe: Recipe, num_gpus: int | None) -> tuple[LaunchPlan, list[Finding
     plan: LaunchPlan | None = None
     try:
         plan = make_plan(recipe, this_machine(), num_gpus)
-        findings = check_machine(recipe, plan, this_machine())
+        findings = [*check_machine(recipe, plan, this_machine()), *_look_at_hub(recipe, plan)]
     except FaiRLError as error:
         problems.extend(error.problems)
         kind = type(error)
@@ -213,6 +213,24 @@ def look(recipe: Recipe, num_gpus: int | None) -> tuple[LaunchPlan, list[Finding
         raise kind(problems)
     assert plan is not None
     return plan, by_severity(findings)
+
+
+def _look_at_hub(recipe: Recipe, plan: LaunchPlan) -> list[Finding]:
+    """Say that the hub can't be reached, and keep the libraries from trying for a minute."""
+    from fai_rl.launch.checks import Finding
+    from fai_rl.launch.hub import why_unreachable
+    from fai_rl.trainers.model import is_on_hub
+    from fai_rl.trainers.readers import is_here
+
+    names = [recipe.model.base_model_name] if is_on_hub(recipe) else []
+    entries = [*recipe.data.datasets, *recipe.data.eval_datasets]
+    names += [entry.name for entry in entries if not is_here(entry.name)]
+    why = why_unreachable() if names else None
+    if why is None:
+        return []
+    plan.environment["HF_HUB_OFFLINE"] = "1"
+    text = f"{why}: {', '.join(dict.fromkeys(names))} must be in its cache on this machine"
+    return [Finding("warning", "hub", text, "a local folder or file can be named instead")]
 
 
 def _look_at_data(recipe: Recipe) -> list[Finding]:

@@ -41,3 +41,16 @@ def test_long_packed_batches_without_flash_attention_are_warned_of(tmp_path, mon
     assert main(["--recipe", "sft/tiny_cpu", "training.packing=true", "--check"]) == 0
     out = capsys.readouterr().out
     assert "one row" not in out and "128 packs are a row of 131,072 tokens" in out
+
+
+def test_a_hub_out_of_reach_is_known_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("HF_HUB_OFFLINE", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert main(["--recipe", "sft/llama3_3B_lora", "--check"]) == 0
+    out = capsys.readouterr().out
+    assert "127.0.0.1 can't be reached" in out
+    assert "meta-llama/Llama-3.2-3B-Instruct, openai/gsm8k must be in its cache" in out
+    assert main(["--recipe", "sft/llama3_3B_lora", "--dry-run"]) == 0
+    assert "HF_HUB_OFFLINE=1" in capsys.readouterr().out
