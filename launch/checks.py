@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fai_rl.launch.devices import Machine
-from fai_rl.launch.plan import LaunchPlan
+from fai_rl.launch.plan import LaunchPlan, is_deepspeed
 from fai_rl.launch.run_folder import nearest_folder
 from fai_rl.recipes.algorithms import ALGORITHMS
 from fai_rl.recipes.recipe import Recipe
@@ -182,7 +182,7 @@ def _libraries(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
             f"{key} needs bitsandbytes, which is not installed",
             'pip install "fai-rl[quant]"',
         )
-    if plan.strategy.startswith(("zero", "deepspeed")) and not _installed("deepspeed"):
+    if is_deepspeed(plan.strategy) and not _installed("deepspeed"):
         yield _error(
             recipe,
             "launch.strategy",
@@ -231,8 +231,11 @@ def _combinations(recipe: Recipe, plan: LaunchPlan) -> Iterator[Finding]:
             f"evaluation.exact_match can't generate from weights split by {plan.strategy}",
             "set evaluation.exact_match=false, or launch.strategy=ddp",
         )
-    deepspeed = plan.strategy.startswith(("zero", "deepspeed"))
-    if deepspeed and plan.device == "cpu" and (recipe.trl_value("bf16") is not False):
+    if (
+        is_deepspeed(plan.strategy)
+        and plan.device == "cpu"
+        and (recipe.trl_value("bf16") is not False)
+    ):
         yield _error(
             recipe,
             "training.bf16",

@@ -167,6 +167,11 @@ def _strategy(recipe: Recipe, processes: int) -> str:
     return "ddp" if processes > 1 else "single"
 
 
+def is_deepspeed(strategy: str) -> bool:
+    """Tell whether a strategy is one of DeepSpeed's."""
+    return strategy.startswith(("zero", "deepspeed"))
+
+
 def _deepspeed_strategy(recipe: Recipe, named: str) -> str:
     """Return the shipped configuration that is named, or "deepspeed" for a file."""
     if named in _ZERO:
@@ -195,12 +200,11 @@ def _config(recipe: Recipe, plan: LaunchPlan) -> dict[str, Any]:
     """Return the accelerate config: the shipped one of the strategy, with this run's numbers."""
     import yaml
 
-    is_deepspeed = plan.strategy.startswith(("zero", "deepspeed"))
-    shipped = CONFIGS / f"{'deepspeed' if is_deepspeed else plan.strategy}.yaml"
+    shipped = CONFIGS / f"{'deepspeed' if is_deepspeed(plan.strategy) else plan.strategy}.yaml"
     config: dict[str, Any] = yaml.safe_load(shipped.read_text(encoding="utf-8"))
     config["num_processes"] = plan.num_processes
     config["use_cpu"] = plan.device == "cpu" and plan.strategy in ("single", "ddp")
-    if is_deepspeed:
+    if is_deepspeed(plan.strategy):
         own = CONFIGS / f"{plan.strategy}.json"
         file = _deepspeed_file(recipe) if plan.strategy == "deepspeed" else own
         zero = json.loads(file.read_text("utf-8")).get("zero_optimization") or {}

@@ -51,7 +51,7 @@ class KeyTable:
         if len(path) == 1 and path[0] in self.sections:
             return self.sections[str(path[0])]
         if len(path) == 3 and isinstance(path[2], int):
-            item = _item_class(str(path[0]), str(path[1]))
+            item = item_class(str(path[0]), str(path[1]))
             return own_keys(item) if item else None
         return None
 
@@ -168,7 +168,7 @@ class KeyTable:
             if problem:
                 yield problem
             return
-        item = _item_class(str(path[0]), str(path[1])) if len(path) == 2 else None
+        item = item_class(str(path[0]), str(path[1])) if len(path) == 2 else None
         if item and isinstance(value, list):
             for index, entry in enumerate(value):
                 yield from self._check_item((*path, index), entry, place)
@@ -216,7 +216,7 @@ class KeyTable:
         """Say where a key of this very name lives: in a list's items, a section, an algorithm."""
         for section in dict.fromkeys((home, *self.sections)):
             for key in self.sections.get(section, {}):
-                item = _item_class(section, key)
+                item = item_class(section, key)
                 if section == home and item and name in own_keys(item):
                     return f"did you mean {section}.{key}[0].{name}?"
         if name in self.sections:
@@ -262,7 +262,7 @@ def _section_hint(section: str, content: Any) -> str | None:
 
 
 @cache
-def _item_class(section: str, key: str) -> type | None:
+def item_class(section: str, key: str) -> type | None:
     """Return the dataclass of a list key's items (`data.datasets`), or None."""
     if section not in SECTIONS:
         return None

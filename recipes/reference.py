@@ -9,7 +9,7 @@ from typing import Any
 
 from fai_rl.recipes.algorithms import ALGORITHMS
 from fai_rl.recipes.config_reader import Key, own_keys
-from fai_rl.recipes.key_table import KeyTable, _item_class
+from fai_rl.recipes.key_table import KeyTable, item_class
 from fai_rl.recipes.schema import REQUIRED, SECTIONS
 from fai_rl.recipes.value_types import ValueType
 
@@ -33,7 +33,7 @@ def all_keys(algorithm: str) -> Iterator[tuple[str, Key]]:
             if section == "training" and name in defaults:
                 key = dataclasses.replace(key, default=defaults[name])
             yield f"{section}.{name}", key
-            if item := _item_class(section, name):
+            if item := item_class(section, name):
                 for inner, inner_key in own_keys(item).items():
                     yield f"{section}.{name}[].{inner}", inner_key
 
@@ -83,7 +83,7 @@ def json_schema() -> dict[str, Any]:
         "allOf": training,
     }
     for key in ("datasets", "eval_datasets"):
-        item = _item_class("data", key)
+        item = item_class("data", key)
         assert item is not None
         sections["data"]["properties"][key]["items"] = {
             **_section(own_keys(item)),

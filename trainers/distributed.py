@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fai_rl.launch.plan import is_deepspeed
 from fai_rl.recipes.recipe import Recipe
 from fai_rl.utils.errors import LaunchError
 
@@ -27,7 +28,7 @@ _WRAPPERS = {
 
 def strategy_arguments(recipe: Recipe, strategy: str) -> dict[str, Any]:
     """Return the config fields that the strategy needs on this device."""
-    if recipe.trl.get("use_cpu") and _is_deepspeed(strategy):
+    if recipe.trl.get("use_cpu") and is_deepspeed(strategy):
         import deepspeed.ops
 
         # Its gloo shared-memory op is compiled at first use, for a minute, and isn't needed.
@@ -73,7 +74,3 @@ def assert_shared(trainer: Trainer, strategy: str) -> None:
             f"{strategy} was asked for and the model is a {type(wrapped).__name__}",
             hint="this is a fault of the launch, not of the recipe: see the log",
         )
-
-
-def _is_deepspeed(strategy: str) -> bool:
-    return strategy.startswith(("zero", "deepspeed"))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USER_MISTAKE = 2
-EXIT_PREEMPTED = 75
 
 
 @dataclass(frozen=True)
